@@ -1,0 +1,58 @@
+/** Every cap in one place, with unit and source. Relations between them are asserted at the end. */
+
+import { assert } from './errors.ts';
+
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+
+// ---- topics
+/** Partitions of one topic; Kafka refuses more than this in one CreateTopics request. */
+export const partitionCountMax = 10_000;
+/** Kafka's default for `max.message.bytes`: 1 MiB and 12 bytes of batch framing. */
+export const messageBytesDefault = 1_048_588;
+/** The highest `max.message.bytes` we accept: a batch must fit a request, and be decoded in memory. */
+export const messageBytesMax = 16 * MiB;
+
+// ---- bytes from outside
+/** What the records of one batch may decompress to. Kafka has no such limit, and a bomb stored there hits every reader. */
+export const batchDecompressedBytesMax = 64 * MiB;
+/** Body of one HTTP request. */
+export const requestBytesMax = 32 * MiB;
+
+// ---- the index
+/** A tail with more entries than this is rolled into a page: one roll in 17 appends. */
+export const tailEntriesMax = 16;
+/** A tail this long refuses appends until it is rolled, so that a head never outgrows one DynamoDB item. */
+export const tailEntriesRefused = 256;
+/** Batches of one partition that lie side by side share one entry up to this many bytes. */
+export const entryBytesMax = 1 * MiB;
+/** Producer states a head keeps after a roll; the ones unused for longest move to items of their own. */
+export const headProducersMax = 16;
+/** Batches a producer state remembers: Kafka's window, five, since clients keep at most five requests in flight. */
+export const producerBatchesMax = 5;
+
+// ---- produce
+/** A flush starts before the one ahead has been stored when this many bytes wait. */
+export const flushBytesMax = 4 * MiB;
+/** Flushes being stored at once. */
+export const flushesInFlightMax = 4;
+/** Bytes accepted and not yet answered, in one process; beyond it THROTTLING_QUOTA_EXCEEDED. */
+export const produceBytesWaitingMax = 64 * MiB;
+
+// ---- fetch
+/** Kafka's `fetch.max.bytes` default, 50 MiB, is too much for one answer of ours; soft, at least one batch is given. */
+export const fetchBytesDefault = 1 * MiB;
+export const fetchBytesMax = 32 * MiB;
+export const fetchPartitionsMax = 256;
+export const fetchWaitMsMax = 30_000;
+/** Two wanted ranges of one object that are closer than this become one read. */
+export const readGapBytesMax = 64 * KiB;
+/** Object reads of one fetch under way at once. */
+export const readsInFlightMax = 8;
+/** Pages asked for in one request to the metadata store. */
+export const pagesPerRequestMax = 64;
+
+assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
+assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
+assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
+assert(tailEntriesMax < tailEntriesRefused, 'a tail is rolled before it is refused');
