@@ -42,7 +42,7 @@ export type ErrorCode = keyof typeof errorTable;
 /** Details by code; codes that are not named here carry free-form details or none. */
 export interface ErrorDetails {
   OFFSET_OUT_OF_RANGE: { partition: number; offset: number; logStartOffset: number; highWatermark: number };
-  MESSAGE_TOO_LARGE: { bytes?: number; bytesMax: number };
+  MESSAGE_TOO_LARGE: { bytes?: number; bytesMax: number; reason?: string };
   OUT_OF_ORDER_SEQUENCE_NUMBER: { producerId: number; baseSequence: number; expectedSequence: number };
   INVALID_PRODUCER_EPOCH: { producerId: number; producerEpoch: number; currentProducerEpoch: number };
   THROTTLING_QUOTA_EXCEEDED: { retryAfterMs: number };
