@@ -15,9 +15,9 @@ export interface ProduceRequest {
   readonly topic: TopicName;
   /**
    * Each exactly one record batch v2; a partition may stand here several times, its batches take offsets in this order.
-   * `isTrusted`: built by this process from checked records, so its structure is not checked again.
+   * The bytes are taken over: they may be stamped in place, and must not change until the call ends.
    */
-  readonly batches: readonly { readonly partition: Partition; readonly batch: Uint8Array; readonly isTrusted?: boolean }[];
+  readonly batches: readonly { readonly partition: Partition; readonly batch: Uint8Array }[];
 }
 
 export type ProduceResult =

@@ -169,6 +169,12 @@ export function stampLogAppendTime(batch: Uint8Array, timestamp: number): void {
   stampCrc(batch);
 }
 
+/** In place: the highest timestamp of the records, where the header claims another. Writes a new checksum. */
+export function stampMaxTimestamp(batch: Uint8Array, timestamp: number): void {
+  writeInt64(batch, fieldAt.maxTimestamp, timestamp);
+  stampCrc(batch);
+}
+
 /** In place: the checksum of what the batch holds now. */
 export function stampCrc(batch: Uint8Array): void {
   writeInt32(batch, fieldAt.crc, crc32c(batch, fieldAt.attributes, readWholeSize(batch)));

@@ -70,7 +70,7 @@ export interface Head {
   readonly rolledMaxTimestamp: Timestamp | undefined;
   /** Bytes of all committed batches. */
   readonly logBytes: number;
-  /** Recently active idempotent producers, in no particular order. */
+  /** Recently active idempotent producers, the longest unused first. */
   readonly producers: readonly ProducerState[];
   /** Highest producer id whose state ever moved out of this head; an unknown producer above it is a new one. */
   readonly movedProducerIdMax: ProducerId | undefined;

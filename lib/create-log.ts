@@ -1,0 +1,39 @@
+/** Puts the log together over two stores: the one place that knows which room needs what. */
+
+import type { Clock, RandomBytes } from './clock.ts';
+import { createFetch } from './fetch/fetch.ts';
+import { createListOffsets } from './fetch/list-offsets.ts';
+import type { Log } from './log.ts';
+import { createProduce } from './produce/produce.ts';
+import type { MetadataStore } from './store/metadata-store.ts';
+import type { ObjectStore } from './store/object-store.ts';
+import { createTopics } from './topic/topics.ts';
+
+export interface LogStores {
+  readonly objectStore: ObjectStore;
+  readonly metadataStore: MetadataStore;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+}
+
+export function createLog(deps: LogStores): Log {
+  const { objectStore, metadataStore, clock, randomBytes } = deps;
+  const closing = new AbortController();
+  const { cache, ...topics } = createTopics({ metadataStore, clock, randomBytes });
+  const rooms = { objectStore, metadataStore, clock, topics: cache };
+  const { produce, settled } = createProduce(rooms);
+
+  return {
+    topics,
+    produce,
+    fetch: createFetch({ ...rooms, closing: closing.signal }),
+    listOffsets: createListOffsets(rooms),
+    nextProducer: async () => ({ producerId: await metadataStore.nextProducerId(), producerEpoch: 0 }),
+    async close() {
+      closing.abort();
+      await settled();
+      await objectStore.close();
+      await metadataStore.close();
+    },
+  };
+}

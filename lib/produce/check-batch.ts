@@ -1,0 +1,67 @@
+/** What a topic asks of a batch before it is stored. The bytes are changed in place where the topic's config says so. */
+
+import type { Clock } from '../clock.ts';
+import { LogError } from '../errors.ts';
+import type { Timestamp } from '../ids.ts';
+import { type CheckedBatch, checkClientBatch } from '../record/check-batch.ts';
+import { recompressBatch } from '../record/encode-batch.ts';
+import { type Codec, stampLogAppendTime, stampMaxTimestamp } from '../record/record-batch.ts';
+import type { TopicConfig } from '../topic/topic-config.ts';
+
+export interface ReadyBatch {
+  readonly batch: Uint8Array;
+  readonly recordCount: number;
+  readonly maxTimestamp: Timestamp;
+  readonly producer: CheckedBatch['producer'];
+}
+
+/** Kafka's mark of a record without a timestamp, free of the timestamp limits. */
+const noTimestamp = -1;
+
+/**
+ * Checks size, structure, checksum and timestamps, then applies `compression.type` and `message.timestamp.type`.
+ * Throws the `LogError` that the producer is to see; nothing was stored.
+ */
+export function prepareBatch(batch: Uint8Array, config: TopicConfig, clock: Clock): ReadyBatch {
+  checkSize(batch, config);
+  const checked = checkClientBatch(batch);
+  const isAppendTime = config.timestampType === 'LogAppendTime';
+  if (!isAppendTime) checkTimestamps(checked, config, clock.nowMs());
+
+  const codec = storedCodec(config, checked.header.codec);
+  const stored = codec === checked.header.codec ? batch : recompressBatch(batch, codec);
+  if (stored !== batch) checkSize(stored, config);
+
+  const maxTimestamp = isAppendTime ? clock.nowMs() : checked.maxTimestamp;
+  if (isAppendTime) stampLogAppendTime(stored, maxTimestamp);
+  // A header that claims another maximum would mislead every search by time; Kafka writes it anew as well.
+  else if (checked.header.maxTimestamp !== maxTimestamp) stampMaxTimestamp(stored, maxTimestamp);
+  return { batch: stored, recordCount: checked.recordCount, maxTimestamp, producer: checked.producer };
+}
+
+function storedCodec({ compressionType }: TopicConfig, sent: Codec): Codec {
+  if (compressionType === 'producer') return sent;
+  return compressionType === 'uncompressed' ? 'none' : compressionType;
+}
+
+function checkSize(batch: Uint8Array, { messageBytesMax }: TopicConfig): void {
+  if (batch.length <= messageBytesMax) return;
+  throw new LogError(
+    'MESSAGE_TOO_LARGE',
+    `record batch of ${batch.length} bytes, max.message.bytes of the topic is ${messageBytesMax}`,
+    { details: { bytes: batch.length, bytesMax: messageBytesMax } },
+  );
+}
+
+function checkTimestamps({ minTimestamp, maxTimestamp }: CheckedBatch, config: TopicConfig, nowMs: number): void {
+  const earliest = nowMs - config.timestampBeforeMaxMs;
+  const latest = nowMs + config.timestampAfterMaxMs;
+  for (const timestamp of [minTimestamp, maxTimestamp]) {
+    if (timestamp === noTimestamp || (timestamp >= earliest && timestamp <= latest)) continue;
+    throw new LogError(
+      'INVALID_TIMESTAMP',
+      `timestamp ${timestamp} is out of range, the topic takes ${earliest} to ${latest} (now is ${nowMs})`,
+      { details: { timestamp, earliest, latest } },
+    );
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The whole way in: check, write one object, commit, answer.
+ *
+ * A batch is acknowledged only after its object is durable and its offsets are committed. An object without a commit is
+ * garbage, never data; a commit whose reply is lost has an unknown effect, and a producer with an id may send again.
+ */
+
+import type { Clock } from '../clock.ts';
+import { isLogError, LogError } from '../errors.ts';
+import { flushBytesMax, flushesInFlightMax, produceBytesWaitingMax } from '../limits.ts';
+import type { Log, ProduceRequest, ProduceResult } from '../log.ts';
+import type { BatchCoordinates } from '../store/items.ts';
+import type { BatchOutcome, MetadataStore, NewBatch } from '../store/metadata-store.ts';
+import { encodeFooter } from '../store/object-layout.ts';
+import type { ObjectStore } from '../store/object-store.ts';
+import { isPartitionOf, type Topic, type TopicCache, unknownPartition, unknownTopic } from '../topic/topics.ts';
+import { prepareBatch, type ReadyBatch } from './check-batch.ts';
+import { type FlushItem, FlushQueue } from './flush-queue.ts';
+import { createRoller } from './roll.ts';
+
+export interface ProduceDeps {
+  readonly objectStore: ObjectStore;
+  readonly metadataStore: MetadataStore;
+  readonly topics: TopicCache;
+  readonly clock: Clock;
+}
+
+/** A batch that passed its checks, on its way into an object. */
+interface PendingBatch extends ReadyBatch, FlushItem {
+  readonly topic: Topic;
+  readonly partition: number;
+}
+
+/** Rolls that an append waits for when the tail is far too long, before it gives up. */
+const rollsBeforeAppendMax = 3;
+
+export function createProduce(deps: ProduceDeps): { produce: Log['produce']; settled: () => Promise<void> } {
+  const { objectStore, metadataStore, clock } = deps;
+  const roller = createRoller({ metadataStore });
+  const queue = new FlushQueue<PendingBatch, Map<PendingBatch, BatchCoordinates>, BatchOutcome>(
+    { store: storeObject, commit: commitPartition },
+    { flushBytesMax, flushesInFlightMax, bytesWaitingMax: produceBytesWaitingMax },
+  );
+
+  async function produce(request: ProduceRequest): Promise<readonly ProduceResult[]> {
+    const topic = await deps.topics.get(request.topic);
+    return await Promise.all(request.batches.map((sent) => produceBatch(topic, sent)));
+  }
+
+  async function produceBatch(topic: Topic, sent: ProduceRequest['batches'][number]): Promise<ProduceResult> {
+    const { partition } = sent;
+    try {
+      if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
+      const ready = prepareBatch(sent.batch, topic.config, clock);
+      const lane = `${topic.topicId}/${partition}`;
+      const committed = await queue.add({ ...ready, topic, partition, lane, bytes: ready.batch.length });
+      if (committed.outcome === 'refused') return { partition, error: committed.error };
+      const { outcome, baseOffset, timestamp } = committed;
+      return { partition, baseOffset, recordCount: ready.recordCount, timestamp, isDuplicate: outcome === 'duplicate' };
+    } catch (error) {
+      if (isLogError(error)) return { partition, error };
+      throw error;
+    }
+  }
+
+  /** One immutable object: batches sorted by topic and partition, each partition's in order of arrival, then a footer. */
+  async function storeObject(pending: readonly PendingBatch[]): Promise<Map<PendingBatch, BatchCoordinates>> {
+    const sorted = pending.toSorted((a, b) =>
+      a.topic.topicId === b.topic.topicId ? a.partition - b.partition : a.topic.topicId < b.topic.topicId ? -1 : 1,
+    );
+    let byteStart = 0;
+    const rows = sorted.map(({ topic, partition, batch, recordCount, maxTimestamp }) => {
+      const row = {
+        topicId: topic.topicId,
+        partition,
+        byteStart,
+        byteLength: batch.length,
+        offsetCount: recordCount,
+        maxTimestamp,
+      };
+      byteStart += batch.length;
+      return row;
+    });
+    const objectId = await objectStore.put([...sorted.map(({ batch }) => batch), encodeFooter(rows)]);
+    return new Map(
+      sorted.map((batch, index) => {
+        const { byteStart, byteLength, offsetCount, maxTimestamp } = rows[index] as (typeof rows)[number];
+        return [batch, { objectId, byteStart, byteLength, offsetCount, maxTimestamp }];
+      }),
+    );
+  }
+
+  /** One conditional write on the partition's head: the only place where offsets come from. */
+  async function commitPartition(
+    pending: readonly PendingBatch[],
+    stored: Map<PendingBatch, BatchCoordinates>,
+  ): Promise<readonly BatchOutcome[]> {
+    const [{ topic, partition }] = pending as readonly [PendingBatch];
+    const batches = pending.map((batch): NewBatch => {
+      const { recordCount, maxTimestamp, producer } = batch;
+      return { coordinates: stored.get(batch) as BatchCoordinates, recordCount, timestamp: maxTimestamp, producer };
+    });
+    for (let rolls = 0; ; rolls++) {
+      const commit = await metadataStore.commitBatches({ topicId: topic.topicId, partition, batches });
+      if (commit.outcome === 'committed') {
+        roller.rollWhenDue(commit.head);
+        return commit.batches;
+      }
+      if (commit.outcome === 'missing') {
+        deps.topics.forget(topic.topic);
+        throw unknownTopic(topic.topic);
+      }
+      if (rolls === rollsBeforeAppendMax) {
+        const message = `index of topic ${topic.topic} partition ${partition} has ${commit.head.tail.length} entries not yet rolled`;
+        throw new LogError('KAFKA_STORAGE_ERROR', message, { effect: 'none' });
+      }
+      await roller.roll(commit.head);
+    }
+  }
+
+  return { produce, settled: roller.settled };
+}

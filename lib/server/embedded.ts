@@ -1,0 +1,35 @@
+/** The log on one machine: files and SQLite in a data folder, or all in memory. */
+
+import { systemClock } from '../clock.ts';
+import { createLog } from '../create-log.ts';
+import type { Log } from '../log.ts';
+import { openDataFolder } from '../store/data-folder.ts';
+import { openSqliteMetadataStore } from '../store/metadata-store-sqlite.ts';
+import { openFileObjectStore } from '../store/object-store-files.ts';
+import { createMemoryObjectStore } from '../store/object-store-memory.ts';
+
+export type EmbeddedLogOptions = { readonly dir: string } | { readonly memory: true };
+
+/** Throws KAFKA_STORAGE_ERROR when another process has the folder, or it is of a newer format. */
+export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Log> {
+  const clock = systemClock;
+  const randomBytes = (bytes: Uint8Array) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>);
+  if ('memory' in options) {
+    const objectStore = createMemoryObjectStore({ clock, randomBytes });
+    return createLog({ objectStore, metadataStore: openSqliteMetadataStore(':memory:'), clock, randomBytes });
+  }
+  const folder = await openDataFolder(options.dir);
+  try {
+    const metadataStore = openSqliteMetadataStore(folder.metadataPath);
+    const objectStore = await openFileObjectStore({ dir: folder.dir, clock, randomBytes });
+    const log = createLog({ objectStore, metadataStore, clock, randomBytes });
+    const close = async () => {
+      await log.close();
+      await folder.close();
+    };
+    return { ...log, close };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}

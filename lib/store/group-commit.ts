@@ -1,0 +1,81 @@
+/**
+ * Many writes, one durable transaction: what is asked for while a transaction is being written goes into the next one.
+ *
+ * No timer: a group starts in the same turn of the event loop in which its first write arrived, after everything else
+ * that turn brings, so a lone write waits for nothing and a busy log shares each sync among all who came meanwhile.
+ */
+
+import type { DatabaseSync } from 'node:sqlite';
+import { LogError } from '../errors.ts';
+
+interface Waiting {
+  readonly write: () => void;
+  readonly done: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export class GroupCommit {
+  readonly #database: DatabaseSync;
+  #waiting: Waiting[] = [];
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Runs `write` inside a transaction and resolves with its value once that is durable. */
+  run<T>(write: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let value: T;
+      const run = () => {
+        value = write();
+      };
+      if (this.#waiting.push({ write: run, done: () => resolve(value), failed: reject }) === 1) {
+        setImmediate(() => this.flush());
+      }
+    });
+  }
+
+  /** Writes what waits, now. */
+  flush(): void {
+    const group = this.#waiting;
+    this.#waiting = [];
+    if (group.length === 0) return;
+    try {
+      this.#transaction(group);
+    } catch (error) {
+      if (group.length === 1) {
+        for (const { failed } of group) failed(storageError(error));
+        return;
+      }
+      // One write of the group may be at fault, and must not fail its neighbours: each gets a transaction of its own.
+      for (const one of group) {
+        try {
+          this.#transaction([one]);
+        } catch (own) {
+          one.failed(storageError(own));
+          continue;
+        }
+        one.done();
+      }
+      return;
+    }
+    for (const { done } of group) done();
+  }
+
+  #transaction(group: readonly Waiting[]): void {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      for (const { write } of group) write();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+}
+
+/** SQLite's errors become ours; bugs and our own errors stay what they are. A failed COMMIT may have been written. */
+export function storageError(error: unknown): unknown {
+  if (!(error instanceof Error) || !('errcode' in error)) return error;
+  return new LogError('KAFKA_STORAGE_ERROR', `metadata store: ${error.message}`, { cause: error });
+}

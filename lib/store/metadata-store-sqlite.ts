@@ -1,0 +1,314 @@
+/**
+ * The metadata store on SQLite, in a file or in memory: one process owns it, all its writes go through one queue.
+ *
+ * WAL with `synchronous = FULL`: a COMMIT that returned is on disk. https://www.sqlite.org/wal.html
+ */
+
+import { DatabaseSync } from 'node:sqlite';
+import { LogError } from '../errors.ts';
+import type { Partition, ProducerId, TopicId, TopicName } from '../ids.ts';
+import { tailEntriesRefused } from '../limits.ts';
+import { CommitWaiters } from './commit-waiters.ts';
+import { decodeCoordinates, encodeCoordinates } from './coordinates.ts';
+import { GroupCommit, storageError } from './group-commit.ts';
+import { appendToHead, rollHead } from './head.ts';
+import type { Head, Page, ProducerState, StoredTopicConfig, TopicItem } from './items.ts';
+import type { MetadataStore } from './metadata-store.ts';
+import { decodeProducers, encodeProducers } from './producer-bytes.ts';
+
+/** Raised with every change of the tables below; a newer file is refused. */
+const schemaVersion = 1;
+
+const schema = `
+  CREATE TABLE topics (
+    collision_name TEXT PRIMARY KEY, topic TEXT NOT NULL UNIQUE, topic_id TEXT NOT NULL, partition_count INTEGER NOT NULL,
+    config TEXT NOT NULL, created_at INTEGER NOT NULL, version INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE heads (
+    topic_id TEXT NOT NULL, partition INTEGER NOT NULL, log_start_offset INTEGER NOT NULL, log_end_offset INTEGER NOT NULL,
+    tail_base INTEGER NOT NULL, tail BLOB NOT NULL, rolled_max_timestamp INTEGER, log_bytes INTEGER NOT NULL,
+    producers BLOB NOT NULL, moved_producer_id_max INTEGER, PRIMARY KEY (topic_id, partition)
+  ) STRICT;
+  CREATE TABLE pages (
+    topic_id TEXT NOT NULL, partition INTEGER NOT NULL, last_offset INTEGER NOT NULL, base_offset INTEGER NOT NULL,
+    max_timestamp_so_far INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY (topic_id, partition, last_offset)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE producers (
+    topic_id TEXT NOT NULL, partition INTEGER NOT NULL, producer_id INTEGER NOT NULL, state BLOB NOT NULL,
+    PRIMARY KEY (topic_id, partition, producer_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  INSERT INTO counters VALUES ('producerId', 0);
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/** `path` is a file's, or `:memory:`. Throws KAFKA_STORAGE_ERROR, also for a file of a newer version. */
+export function openSqliteMetadataStore(path: string): MetadataStore {
+  const database = openDatabase(path);
+  const commits = new GroupCommit(database);
+  const waiters = new CommitWaiters();
+  const sql = prepareStatements(database);
+  let isClosed = false;
+
+  const readHead = (topicId: TopicId, partition: Partition): Head | undefined => {
+    const row = sql.readHead.get(topicId, partition) as HeadRow | undefined;
+    return row === undefined ? undefined : toHead(topicId, partition, row);
+  };
+  const writeHead = (head: Head): void => {
+    sql.updateHead.run(
+      head.logStartOffset,
+      head.logEndOffset,
+      head.tailBase,
+      encodeCoordinates(head.tail),
+      head.rolledMaxTimestamp ?? null,
+      head.logBytes,
+      encodeProducers(head.producers),
+      head.movedProducerIdMax ?? null,
+      head.topicId,
+      head.partition,
+    );
+  };
+  const insertHeads = (topicId: TopicId, from: number, to: number): void => {
+    for (let partition = from; partition < to; partition++) {
+      sql.insertHead.run(topicId, partition);
+    }
+  };
+  const takeProducer = (topicId: TopicId, partition: Partition, producerId: ProducerId): ProducerState | undefined => {
+    const row = sql.readProducer.get(topicId, partition, producerId) as { state: Uint8Array } | undefined;
+    return row === undefined ? undefined : decodeProducers(row.state)[0];
+  };
+
+  /** A write in the next group, or a read at once; either answers with a rejected promise and never throws. */
+  const write = async <T>(run: () => T): Promise<T> => {
+    refuseClosed(isClosed);
+    return commits.run(run);
+  };
+  const read = async <T>(run: () => T): Promise<T> => {
+    refuseClosed(isClosed);
+    try {
+      return run();
+    } catch (error) {
+      throw storageError(error);
+    }
+  };
+
+  return {
+    createTopic: (item) =>
+      write(() => {
+        const collisionName = item.topic.replaceAll('.', '_');
+        const there = sql.readCollision.get(collisionName) as { topic: string } | undefined;
+        if (there !== undefined) return { outcome: 'exists', topic: there.topic as TopicName };
+        const config = JSON.stringify(item.config);
+        sql.insertTopic.run(
+          collisionName,
+          item.topic,
+          item.topicId,
+          item.partitionCount,
+          config,
+          item.createdAt,
+          item.version,
+        );
+        insertHeads(item.topicId, 0, item.partitionCount);
+        return { outcome: 'created' };
+      }),
+
+    getTopic: (topic) =>
+      read(() => {
+        const row = sql.readTopic.get(topic) as TopicRow | undefined;
+        return row === undefined ? undefined : toTopic(row);
+      }),
+
+    listTopics: ({ after, limit }) =>
+      read(() => (sql.listTopics.all(after ?? '', limit) as unknown as TopicRow[]).map(toTopic)),
+
+    alterTopic: (change) =>
+      write(() => {
+        const row = sql.readTopic.get(change.topic) as TopicRow | undefined;
+        if (row?.topic_id !== change.topicId || row.version !== change.version) return 'conflict';
+        sql.updateTopic.run(JSON.stringify(change.config), change.partitionCount, change.version + 1, change.topic);
+        insertHeads(change.topicId, row.partition_count, change.partitionCount);
+        return 'altered';
+      }),
+
+    deleteTopic: async (topic, topicId) => {
+      const partitionCount = await write(() => {
+        const row = sql.readTopic.get(topic) as TopicRow | undefined;
+        if (row?.topic_id !== topicId) return undefined;
+        sql.deleteTopic.run(topic);
+        for (const statement of sql.deleteContents) statement.run(topicId);
+        return row.partition_count;
+      });
+      for (let partition = 0; partition < (partitionCount ?? 0); partition++) waiters.wake(topicId, partition);
+      return partitionCount !== undefined;
+    },
+
+    commitBatches: async ({ topicId, partition, batches }) => {
+      const outcome = await write(() => {
+        const head = readHead(topicId, partition);
+        if (head === undefined) return { outcome: 'missing' } as const;
+        if (head.tail.length >= tailEntriesRefused) return { outcome: 'tail full', head } as const;
+        const appended = appendToHead(head, batches, (producerId) => takeProducer(topicId, partition, producerId));
+        if (appended.outcomes.some(({ outcome }) => outcome === 'committed')) {
+          for (const producerId of appended.takenBack) sql.deleteProducer.run(topicId, partition, producerId);
+          writeHead(appended.head);
+        }
+        return { outcome: 'committed', batches: appended.outcomes, head: appended.head } as const;
+      });
+      if (outcome.outcome === 'committed') waiters.wake(topicId, partition);
+      return outcome;
+    },
+
+    getHeads: (topicId, partitions) => read(() => partitions.map((partition) => readHead(topicId, partition))),
+
+    rollTail: (seen) =>
+      write(() => {
+        const stored = readHead(seen.topicId, seen.partition);
+        if (stored === undefined || stored.tailBase !== seen.tailBase || seen.tail.length === 0) return 'lost';
+        const { head, page, movedProducers } = rollHead(stored, seen);
+        sql.insertPage.run(
+          seen.topicId,
+          seen.partition,
+          page.lastOffset,
+          page.baseOffset,
+          page.maxTimestampSoFar,
+          encodeCoordinates(page.entries),
+        );
+        for (const state of movedProducers) {
+          sql.insertProducer.run(seen.topicId, seen.partition, state.producerId, encodeProducers([state]));
+        }
+        writeHead(head);
+        return 'rolled';
+      }),
+
+    findPages: (topicId, partition, offset, limit) =>
+      read(() => (sql.findPages.all(topicId, partition, offset, limit) as unknown as PageRow[]).map(toPage)),
+
+    nextProducerId: () => write(() => (sql.nextProducerId.get() as { value: number }).value - 1),
+
+    nextCommit: (topicId, partitions, signal) => waiters.wait(topicId, partitions, signal),
+
+    close: async () => {
+      if (isClosed) return;
+      isClosed = true;
+      commits.flush();
+      database.close();
+    },
+  };
+}
+
+function openDatabase(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path);
+    // EXCLUSIVE: no other process opens the file meanwhile, and the WAL index stays in memory.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+    if (version > schemaVersion) {
+      throw new LogError(
+        'KAFKA_STORAGE_ERROR',
+        `metadata file ${path} has format ${version}, this version of millrace reads up to ${schemaVersion}; upgrade millrace`,
+        { retriable: false, effect: 'none' },
+      );
+    }
+    if (version === 0) database.exec(`BEGIN; ${schema} COMMIT;`);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw storageError(error);
+  }
+}
+
+function prepareStatements(database: DatabaseSync) {
+  const ofPartition = 'topic_id = ? AND partition = ?';
+  return {
+    readCollision: database.prepare('SELECT topic FROM topics WHERE collision_name = ?'),
+    readTopic: database.prepare('SELECT * FROM topics WHERE topic = ?'),
+    insertTopic: database.prepare('INSERT INTO topics VALUES (?, ?, ?, ?, ?, ?, ?)'),
+    updateTopic: database.prepare('UPDATE topics SET config = ?, partition_count = ?, version = ? WHERE topic = ?'),
+    listTopics: database.prepare('SELECT * FROM topics WHERE topic > ? ORDER BY topic LIMIT ?'),
+    deleteTopic: database.prepare('DELETE FROM topics WHERE topic = ?'),
+    deleteContents: ['heads', 'pages', 'producers'].map((table) =>
+      database.prepare(`DELETE FROM ${table} WHERE topic_id = ?`),
+    ),
+    readHead: database.prepare(`SELECT * FROM heads WHERE ${ofPartition}`),
+    insertHead: database.prepare("INSERT INTO heads VALUES (?, ?, 0, 0, 0, x'', NULL, 0, x'', NULL)"),
+    updateHead: database.prepare(
+      `UPDATE heads SET log_start_offset = ?, log_end_offset = ?, tail_base = ?, tail = ?, rolled_max_timestamp = ?,
+         log_bytes = ?, producers = ?, moved_producer_id_max = ? WHERE ${ofPartition}`,
+    ),
+    insertPage: database.prepare('INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)'),
+    findPages: database.prepare(
+      `SELECT * FROM pages WHERE ${ofPartition} AND last_offset >= ? ORDER BY last_offset LIMIT ?`,
+    ),
+    readProducer: database.prepare(`SELECT state FROM producers WHERE ${ofPartition} AND producer_id = ?`),
+    insertProducer: database.prepare('INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?)'),
+    deleteProducer: database.prepare(`DELETE FROM producers WHERE ${ofPartition} AND producer_id = ?`),
+    nextProducerId: database.prepare("UPDATE counters SET value = value + 1 WHERE name = 'producerId' RETURNING value"),
+  };
+}
+
+interface TopicRow {
+  readonly topic: string;
+  readonly topic_id: string;
+  readonly partition_count: number;
+  readonly config: string;
+  readonly created_at: number;
+  readonly version: number;
+}
+interface HeadRow {
+  readonly log_start_offset: number;
+  readonly log_end_offset: number;
+  readonly tail_base: number;
+  readonly tail: Uint8Array;
+  readonly rolled_max_timestamp: number | null;
+  readonly log_bytes: number;
+  readonly producers: Uint8Array;
+  readonly moved_producer_id_max: number | null;
+}
+interface PageRow {
+  readonly base_offset: number;
+  readonly last_offset: number;
+  readonly max_timestamp_so_far: number;
+  readonly entries: Uint8Array;
+}
+
+function toTopic(row: TopicRow): TopicItem {
+  return {
+    topic: row.topic as TopicName,
+    topicId: row.topic_id as TopicId,
+    partitionCount: row.partition_count,
+    config: JSON.parse(row.config) as StoredTopicConfig,
+    createdAt: row.created_at,
+    version: row.version,
+  };
+}
+
+function toHead(topicId: TopicId, partition: Partition, row: HeadRow): Head {
+  return {
+    topicId,
+    partition,
+    logStartOffset: row.log_start_offset,
+    logEndOffset: row.log_end_offset,
+    tailBase: row.tail_base,
+    tail: decodeCoordinates(row.tail),
+    rolledMaxTimestamp: row.rolled_max_timestamp ?? undefined,
+    logBytes: row.log_bytes,
+    producers: decodeProducers(row.producers),
+    movedProducerIdMax: row.moved_producer_id_max ?? undefined,
+  };
+}
+
+function toPage(row: PageRow): Page {
+  return {
+    baseOffset: row.base_offset,
+    lastOffset: row.last_offset,
+    maxTimestampSoFar: row.max_timestamp_so_far,
+    entries: decodeCoordinates(row.entries),
+  };
+}
+
+function refuseClosed(isClosed: boolean): void {
+  if (isClosed) {
+    throw new LogError('KAFKA_STORAGE_ERROR', 'the metadata store is closed', { retriable: false, effect: 'none' });
+  }
+}
