@@ -52,6 +52,20 @@ export const readsInFlightMax = 8;
 /** Pages asked for in one request to the metadata store. */
 export const pagesPerRequestMax = 64;
 
+// ---- the HTTP door
+/** Frames of one produce request with record batches. */
+export const framesMax = 10_000;
+/** Records of one produce request with JSON. */
+export const jsonRecordsMax = 100_000;
+/** Topics on one page of the list. */
+export const topicsPageMax = 1_000;
+/** Requests one server works on at once; beyond it THROTTLING_QUOTA_EXCEEDED. */
+export const requestsInFlightMax = 1_024;
+/** An event stream ends after this, and the reader comes back with Last-Event-ID. */
+export const eventStreamMsMax = 5 * 60_000;
+/** A comment is sent when an event stream has been silent for this long, so that proxies keep it open. */
+export const eventStreamKeepAliveMs = 15_000;
+
 assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');

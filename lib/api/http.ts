@@ -1,0 +1,189 @@
+/** What every handler needs of HTTP: the call it answers, its body, its query, and which format it may answer with. */
+
+import type { z } from 'zod';
+import type { Clock, RandomBytes } from '../clock.ts';
+import { LogError } from '../errors.ts';
+import { type Partition, parseTopicName, type TopicName } from '../ids.ts';
+import { requestBytesMax } from '../limits.ts';
+import type { Log } from '../log.ts';
+import { jsonContentType } from '../wire.ts';
+import { HttpRefusal, type OnError } from './problem.ts';
+
+export interface ApiDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly onError: OnError;
+  /** Aborted when the process is about to end: waits answer what is there, event streams end. */
+  readonly stopping?: AbortSignal | undefined;
+  readonly eventStreamMsMax: number;
+  readonly eventStreamKeepAliveMs: number;
+}
+
+/** One line for the log of requests; handlers fill in what they learn. Never a record's content. */
+export interface RequestLine {
+  readonly api: string;
+  topic?: TopicName;
+  partition?: Partition;
+  recordCount?: number;
+  bytes?: number;
+}
+
+/** One request on its way through a handler. */
+export interface Call {
+  readonly request: Request;
+  param(name: string): string;
+  query(): Readonly<Record<string, string>>;
+  readonly line: RequestLine;
+}
+
+export type Handler = (deps: ApiDeps, call: Call) => Promise<Response>;
+
+export function topicOf(call: Call): TopicName {
+  const topic = parseTopicName(call.param('topic'));
+  call.line.topic = topic;
+  return topic;
+}
+
+export function partitionOf(call: Call): Partition {
+  const text = call.param('partition');
+  if (!/^\d{1,10}$/.test(text)) {
+    throw new LogError('INVALID_REQUEST', `partition ${JSON.stringify(text.slice(0, 40))} is not a number from 0 on`);
+  }
+  const partition = Number(text);
+  call.line.partition = partition;
+  return partition;
+}
+
+// ---- in
+
+/** The body, when it is of `contentType`; a request that names no type is taken at the path's word. */
+export async function readBody(call: Call, contentType: string): Promise<Uint8Array> {
+  const { headers } = call.request;
+  const given = headers.get('content-type');
+  if (given !== null && given !== contentType && mediaTypeOf(given) !== contentType) {
+    throw new HttpRefusal(415, `content type ${JSON.stringify(given.slice(0, 80))} is not ${contentType}`);
+  }
+  const encoding = headers.get('content-encoding');
+  if (encoding !== null && encoding !== 'identity') {
+    throw new HttpRefusal(415, `content encoding ${JSON.stringify(encoding.slice(0, 80))} is not supported`);
+  }
+  let body: Uint8Array;
+  try {
+    body = new Uint8Array(await call.request.arrayBuffer());
+  } catch (cause) {
+    throw new LogError('INVALID_REQUEST', 'the body ended before its time', { cause });
+  }
+  call.line.bytes = body.byteLength;
+  if (body.byteLength > requestBytesMax) {
+    throw new LogError('MESSAGE_TOO_LARGE', `the body has ${body.byteLength} bytes; ${requestBytesMax} are allowed`, {
+      details: { bytes: body.byteLength, bytesMax: requestBytesMax },
+    });
+  }
+  return body;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+export async function readJson<Schema extends z.ZodType>(call: Call, schema: Schema): Promise<z.infer<Schema>> {
+  const body = await readBody(call, jsonContentType);
+  let json: unknown;
+  try {
+    json = parseJson(utf8.decode(body));
+  } catch (cause) {
+    const reason =
+      cause instanceof SyntaxError
+        ? 'is not JSON'
+        : cause instanceof RangeError
+          ? 'is nested too deep'
+          : 'is not UTF-8';
+    throw new LogError('INVALID_REQUEST', `the body ${reason}`, { cause });
+  }
+  return parse(schema, json, 'body');
+}
+
+export function readQuery<Schema extends z.ZodType>(call: Call, schema: Schema): z.infer<Schema> {
+  // `?after=` means the same as no `after` at all.
+  const given = Object.entries(call.query()).filter(([, value]) => value !== '');
+  return parse(schema, Object.fromEntries(given), 'query');
+}
+
+interface JsonWithSource {
+  parse(text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown): unknown;
+  rawJSON(source: string): unknown;
+}
+
+/** A number with so many digits may be more than a double holds; JSON.parse alone would round it in silence. */
+const longNumber = /\d{16}/;
+
+/** JSON.parse, except that numbers a double cannot hold keep their text, so that a record's value is stored as sent. */
+function parseJson(text: string): unknown {
+  if (!longNumber.test(text)) return JSON.parse(text);
+  const json = JSON as unknown as JsonWithSource;
+  return json.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined && String(value) !== source ? json.rawJSON(source) : value,
+  );
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: string): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const path = (issue?.path ?? []).map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`));
+  const at = path.join('').replace(/^\./, '') || root;
+  const text = issue?.message ?? 'is wrong';
+  throw new LogError('INVALID_REQUEST', `${at.slice(0, 120)}: ${text.charAt(0).toLowerCase()}${text.slice(1, 300)}`);
+}
+
+// ---- out
+
+const jsonHeaders = { 'content-type': jsonContentType };
+
+export function json(body: unknown, status = 200, headers: Readonly<Record<string, string>> = jsonHeaders): Response {
+  return new Response(JSON.stringify(body), { status, headers });
+}
+
+/**
+ * The one of `offered` (best first) that `Accept` likes most (RFC 9110, section 12.5.1). 406 when it likes none.
+ */
+export function negotiate<T extends string>(call: Call, offered: readonly [T, ...T[]]): T {
+  const accept = call.request.headers.get('accept');
+  if (accept === null || accept === '*/*' || accept === '') return offered[0];
+  const ranges = accept.split(',', 64).map(parseRange);
+  let best: T | undefined;
+  let bestQuality = 0;
+  for (const type of offered) {
+    const quality = qualityOf(type, ranges);
+    if (quality > bestQuality) [best, bestQuality] = [type, quality];
+  }
+  if (best === undefined) {
+    throw new HttpRefusal(406, `accept ${JSON.stringify(accept.slice(0, 80))} allows none of ${offered.join(', ')}`);
+  }
+  return best;
+}
+
+interface MediaRange {
+  readonly type: string;
+  readonly quality: number;
+}
+
+function parseRange(text: string): MediaRange {
+  const quality = /;\s*q=([01](?:\.\d{0,3})?)\s*(?:;|$)/i.exec(text)?.[1];
+  return { type: mediaTypeOf(text), quality: quality === undefined ? 1 : Number(quality) };
+}
+
+/** The most specific range that covers `type` decides. */
+function qualityOf(type: string, ranges: readonly MediaRange[]): number {
+  const group = `${type.slice(0, type.indexOf('/'))}/*`;
+  for (const wanted of [type, group, '*/*']) {
+    const range = ranges.find((candidate) => candidate.type === wanted);
+    if (range !== undefined) return range.quality;
+  }
+  return 0;
+}
+
+/** `text/html; charset=utf-8` without its parameters, in lower case. */
+function mediaTypeOf(text: string): string {
+  const end = text.indexOf(';');
+  return (end === -1 ? text : text.slice(0, end)).trim().toLowerCase();
+}

@@ -1,0 +1,15 @@
+/** `POST /v1/topics/{topic}/batches`: record batches as clients encoded them; the log checks what is inside. */
+
+import { LogError } from '../errors.ts';
+import { framesMax } from '../limits.ts';
+import { batchesContentType, decodeFrames, jsonContentType } from '../wire.ts';
+import { type Handler, negotiate, readBody, topicOf } from './http.ts';
+import { produceResponse } from './produce-results.ts';
+
+export const produceBatches: Handler = async ({ log, onError }, call) => {
+  const topic = topicOf(call);
+  negotiate(call, [jsonContentType]);
+  const batches = decodeFrames(await readBody(call, batchesContentType), framesMax);
+  if (batches.length === 0) throw new LogError('INVALID_REQUEST', 'the body holds no frame; send at least one');
+  return produceResponse(await log.produce({ topic, batches }), onError);
+};

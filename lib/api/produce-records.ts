@@ -1,0 +1,190 @@
+/**
+ * `POST /v1/topics/{topic}/records`: JSON records become record batches here, as a client would build them.
+ *
+ * Records go to the partition they name, else to their key's, else all together to one chosen by chance. What one
+ * partition gets is one batch, or several when `max.message.bytes` asks for it, and is answered as one entry.
+ */
+
+import type { RandomBytes } from '../clock.ts';
+import { type ErrorCode, InvariantError, isLogError, LogError } from '../errors.ts';
+import type { Partition } from '../ids.ts';
+import type { ProduceResult, TopicSummary } from '../log.ts';
+import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
+import type { Record as LogRecord } from '../record/record.ts';
+import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
+import { partitionForKey } from '../topic/partitioner.ts';
+import { jsonContentType } from '../wire.ts';
+import { type Handler, negotiate, readJson, topicOf } from './http.ts';
+import { recordFromJson } from './json-records.ts';
+import { produceResponse } from './produce-results.ts';
+import { type ProduceBody, produceBody } from './schemas.ts';
+
+export const produceRecords: Handler = async ({ log, clock, randomBytes, onError }, call) => {
+  const topic = topicOf(call);
+  negotiate(call, [jsonContentType]);
+  const body = await readJson(call, produceBody);
+  const producer = parseProducer(body);
+  const summary = await log.topics.get(topic);
+  call.line.recordCount = body.records.length;
+
+  const recordsByPartition = groupByPartition(body, summary.partitionCount, clock.nowMs(), randomBytes);
+  const encoded = [...recordsByPartition].map(([partition, records]) =>
+    encodePartition(partition, records, summary, producer?.at(partition)),
+  );
+  const batches = encoded.flatMap((one) => ('error' in one ? [] : one.batches));
+  const produced = batches.length === 0 ? [] : await log.produce({ topic, batches });
+
+  // Results come one per batch and in order, so each partition takes as many of them as it sent batches.
+  let at = 0;
+  const results = encoded.map((one): ProduceResult => {
+    if ('error' in one) return one;
+    const own = produced.slice(at, at + one.batches.length);
+    at += one.batches.length;
+    return mergeResults(own);
+  });
+  return produceResponse(results, onError);
+};
+
+interface Sequence {
+  readonly producerId: number;
+  readonly producerEpoch: number;
+  readonly baseSequence: number;
+}
+
+/** INVALID_REQUEST unless the request names producer id, epoch and sequences, or none of them. */
+function parseProducer(body: ProduceBody): { at(partition: Partition): Sequence } | undefined {
+  const { producerId, producerEpoch, baseSequences } = body;
+  if (producerId === undefined && producerEpoch === undefined && baseSequences === undefined) return undefined;
+  if (producerId === undefined || producerEpoch === undefined || baseSequences === undefined) {
+    throw invalid('producerId, producerEpoch and baseSequences belong together; some are missing');
+  }
+  return {
+    at(partition) {
+      const baseSequence = baseSequences[partition];
+      if (baseSequence === undefined) throw invalid(`baseSequences has no entry for partition ${partition}`);
+      return { producerId, producerEpoch, baseSequence };
+    },
+  };
+}
+
+/** In the order of partition; within one, in the order of the request. */
+function groupByPartition(
+  body: ProduceBody,
+  partitionCount: number,
+  nowMs: number,
+  randomBytes: RandomBytes,
+): Map<Partition, LogRecord[]> {
+  let sticky: Partition | undefined;
+  const byPartition = new Map<Partition, LogRecord[]>();
+  body.records.forEach((json, index) => {
+    const record = recordFromJson(json, `records[${index}]`, nowMs);
+    let { partition } = json;
+    if (partition === undefined && record.key !== null) partition = partitionForKey(record.key, partitionCount);
+    if (partition === undefined) {
+      // A retry would choose anew and land elsewhere, where its sequence means nothing.
+      if (body.producerId !== undefined)
+        throw invalid(`records[${index}] has neither partition nor key; with producerId it needs one`);
+      sticky ??= randomPartition(partitionCount, randomBytes);
+      partition = sticky;
+    }
+    const records = byPartition.get(partition);
+    if (records === undefined) byPartition.set(partition, [record]);
+    else records.push(record);
+  });
+  return byPartition.size < 2 ? byPartition : new Map([...byPartition].sort(([a], [b]) => a - b));
+}
+
+function randomPartition(partitionCount: number, randomBytes: RandomBytes): Partition {
+  if (partitionCount === 1) return 0;
+  const bytes = randomBytes(new Uint8Array(4));
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) % partitionCount;
+}
+
+type EncodedPartition =
+  | { readonly batches: { partition: Partition; batch: Uint8Array; isTrusted: true }[] }
+  | { readonly partition: Partition; readonly error: LogError };
+
+/** Fills batches up to `max.message.bytes`. A partition with a record that fits none is refused as a whole. */
+function encodePartition(
+  partition: Partition,
+  records: readonly LogRecord[],
+  { config }: TopicSummary,
+  sequence: Sequence | undefined,
+): EncodedPartition {
+  const bytesMax = Number(config['max.message.bytes']?.value);
+  const codec = codecOf(config['compression.type']?.value);
+  const batches: { partition: Partition; batch: Uint8Array; isTrusted: true }[] = [];
+  try {
+    let start = 0;
+    while (start < records.length) {
+      const end = endOfBatch(records, start, bytesMax);
+      const producer = sequence && { ...sequence, baseSequence: (sequence.baseSequence + start) % 2 ** 31 };
+      const batch = encodeBatch({ records: records.slice(start, end), codec, ...(producer && { producer }) });
+      if (batch.byteLength > bytesMax) throw tooLarge(batch.byteLength, bytesMax);
+      batches.push({ partition, batch, isTrusted: true });
+      start = end;
+    }
+    return { batches };
+  } catch (error) {
+    if (isLogError(error)) return { partition, error };
+    throw error;
+  }
+}
+
+/** Exclusive; at least one record, whose size alone then decides. */
+function endOfBatch(records: readonly LogRecord[], start: number, bytesMax: number): number {
+  let bytes = batchHeaderBytes;
+  let end = start;
+  for (; end < records.length; end += 1) {
+    bytes += recordBytesBound(records[end] as LogRecord);
+    if (bytes > bytesMax && end > start) break;
+  }
+  return end;
+}
+
+function codecOf(compressionType: string | undefined): Codec {
+  switch (compressionType) {
+    case 'gzip':
+    case 'snappy':
+    case 'lz4':
+    case 'zstd':
+      return compressionType;
+    default:
+      return 'none';
+  }
+}
+
+type FailedProduce = Extract<ProduceResult, { readonly error: LogError }>;
+
+/** The batches of one partition as one result. When only some of them failed the effect is `unknown`: part is stored. */
+function mergeResults(results: readonly ProduceResult[]): ProduceResult {
+  const failed = results.find(isFailed);
+  const stored = results.filter((result): result is Exclude<ProduceResult, FailedProduce> => !isFailed(result));
+  const [first] = stored;
+  if (first === undefined) return failed ?? assertNever();
+  const recordCount = stored.reduce((sum, result) => sum + result.recordCount, 0);
+  if (failed === undefined) {
+    return { ...first, recordCount, timestamp: Math.max(...stored.map((result) => result.timestamp)) };
+  }
+  const { code, message, retriable } = failed.error;
+  const details = { storedBaseOffset: first.baseOffset, storedRecordCount: recordCount };
+  const error = new LogError<ErrorCode>(code, message, { details, retriable, effect: 'unknown', cause: failed.error });
+  return { partition: first.partition, error };
+}
+
+function isFailed(result: ProduceResult): result is FailedProduce {
+  return 'error' in result;
+}
+
+function assertNever(): never {
+  throw new InvariantError('a partition was sent without a batch');
+}
+
+function tooLarge(bytes: number, bytesMax: number): LogError {
+  const message = `a record makes a batch of ${bytes} bytes; max.message.bytes of the topic is ${bytesMax}`;
+  return new LogError('MESSAGE_TOO_LARGE', message, { details: { bytes, bytesMax } });
+}
+
+function invalid(message: string): LogError {
+  return new LogError('INVALID_REQUEST', message);
+}

@@ -1,0 +1,66 @@
+/** The body of a request, all of it or nothing, within a bound. */
+
+import type { IncomingMessage } from 'node:http';
+
+/** `too-large`: refused after at most `bytesMax`. `cut-off`: the client went, or broke the framing; nothing to answer. */
+export type Body = { readonly bytes: Buffer } | 'too-large' | 'cut-off';
+
+const noBytes = Buffer.alloc(0);
+
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+export function declaresMoreThan({ headers }: IncomingMessage, bytesMax: number): boolean {
+  return Number(headers['content-length'] ?? 0) > bytesMax;
+}
+
+export function readBody(incoming: IncomingMessage, bytesMax: number): Promise<Body> {
+  if (!hasBody(incoming)) {
+    incoming.resume();
+    return Promise.resolve({ bytes: noBytes });
+  }
+  if (declaresMoreThan(incoming, bytesMax)) return Promise.resolve('too-large');
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let byteCount = 0;
+    const finish = (body: Body) => {
+      incoming.off('data', onData).off('end', onEnd).off('close', onClose);
+      resolve(body);
+    };
+    const onData = (chunk: Buffer) => {
+      byteCount += chunk.byteLength;
+      if (byteCount > bytesMax) return finish('too-large');
+      chunks.push(chunk);
+    };
+    const onEnd = () => {
+      const [first = noBytes] = chunks;
+      finish({ bytes: chunks.length < 2 ? first : Buffer.concat(chunks, byteCount) });
+    };
+    // `end` comes first when the body is whole, so a close without it means that it is not.
+    const onClose = () => finish('cut-off');
+    incoming.on('data', onData).on('end', onEnd).on('close', onClose);
+    incoming.on('error', () => {});
+  });
+}
+
+/**
+ * Reads on and throws away, so that a client that sends first and listens later gets to see the refusal instead of a
+ * reset connection. Bounded in bytes and time: whoever sends without end is cut off.
+ */
+export function drain(incoming: IncomingMessage, bytesMax: number, waitMsMax: number): Promise<void> {
+  return new Promise((resolve) => {
+    let byteCount = 0;
+    const finish = () => {
+      clearTimeout(timer);
+      incoming.off('data', onData).off('end', finish).off('close', finish);
+      resolve();
+    };
+    const onData = (chunk: Buffer) => {
+      byteCount += chunk.byteLength;
+      if (byteCount > bytesMax) finish();
+    };
+    const timer = setTimeout(finish, waitMsMax);
+    incoming.on('data', onData).on('end', finish).on('close', finish).resume();
+  });
+}
