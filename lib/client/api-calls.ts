@@ -1,0 +1,78 @@
+/** The calls of the protocol that producer, consumer and admin share, on any transport. */
+
+import { LogError } from '../errors.ts';
+import { jsonContentType, problemToError } from '../wire.ts';
+import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
+
+/** One exchange takes no longer than this; a long poll adds the time it may wait. */
+export const requestTimeoutMs = 30_000;
+
+export interface TopicInfo {
+  readonly topic: string;
+  readonly topicId: string;
+  /** Every key with the value in force. */
+  readonly config: Readonly<Record<string, { readonly value: string; readonly source: 'topic' | 'default' }>>;
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly logStartOffset: number;
+    readonly highWatermark: number;
+  }[];
+}
+
+export type CallOptions = Pick<TransportRequest, 'query' | 'signal'> & {
+  readonly json?: unknown;
+  readonly timeoutMs?: number;
+};
+
+/** Sends JSON, gives the parsed answer. Throws the problem document of a failure as the `LogError` it came from. */
+export async function callJson<T>(
+  transport: Transport,
+  method: TransportRequest['method'],
+  path: string,
+  { json, timeoutMs = requestTimeoutMs, ...rest }: CallOptions = {},
+): Promise<T> {
+  const body = json === undefined ? undefined : Buffer.from(JSON.stringify(json));
+  const headers = body === undefined ? {} : { 'content-type': jsonContentType };
+  const response = await transport({
+    method,
+    path,
+    headers: { accept: jsonContentType, ...headers },
+    ...(body === undefined ? {} : { body: [body] }),
+    timeoutMs,
+    ...rest,
+  });
+  if (response.status >= 300) throw errorOf(response);
+  return (response.status === 204 ? undefined : parseBody(response)) as T;
+}
+
+/** The failure that an answer tells of. */
+export function errorOf(response: TransportResponse): LogError {
+  let problem: unknown;
+  try {
+    problem = parseBody(response);
+  } catch {
+    // No document of ours, for example a proxy's page: the status says what is known.
+    problem = undefined;
+  }
+  return problemToError(problem, response.status);
+}
+
+export function parseBody(response: TransportResponse): unknown {
+  try {
+    return JSON.parse(Buffer.from(response.body).toString('utf8'));
+  } catch (cause) {
+    throw new LogError('UNKNOWN_SERVER_ERROR', `answer with status ${response.status} is not JSON`, { cause });
+  }
+}
+
+export function topicPath(topic: string, rest = ''): string {
+  return `/v1/topics/${encodeURIComponent(topic)}${rest}`;
+}
+
+/** The wait before attempt `attempt` (from 1): doubles from 50 ms to 2 s, half of it by chance; or what the log asked for. */
+export function retryDelayMs(attempt: number, error: LogError): number {
+  const { retryAfterMs } = (error.details ?? {}) as { retryAfterMs?: unknown };
+  if (typeof retryAfterMs === 'number') return retryAfterMs;
+  const fullMs = Math.min(50 * 2 ** Math.min(attempt - 1, 10), 2_000);
+  return fullMs / 2 + Math.random() * (fullMs / 2);
+}

@@ -1,0 +1,63 @@
+/** One fetch of many partitions as record batches. */
+
+import { LogError } from '../errors.ts';
+import {
+  batchesContentType,
+  decodeFrames,
+  jsonContentType,
+  parsePartitions,
+  partitionsHeader,
+  problemContentType,
+} from '../wire.ts';
+import { errorOf, requestTimeoutMs, topicPath } from './api-calls.ts';
+import type { Transport } from './transport.ts';
+
+export interface FetchedPartition {
+  readonly partition: number;
+  /** The one asked for; the first batch may begin before it. */
+  readonly offset: number;
+  readonly batches: readonly Uint8Array[];
+  readonly nextOffset: number;
+}
+
+export interface FetchWanted {
+  /** Partition and offset; read in this order until `maxBytes` are there. */
+  readonly partitions: readonly (readonly [partition: number, offset: number])[];
+  readonly maxBytes: number;
+  readonly maxWaitMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Per partition its batches, or its error. Throws when the request as a whole failed. */
+export async function fetchBatches(
+  transport: Transport,
+  topic: string,
+  { partitions, maxBytes, maxWaitMs, signal }: FetchWanted,
+): Promise<(FetchedPartition | { readonly partition: number; readonly error: LogError })[]> {
+  const wanted = partitions.map(([partition, offset]) => ({ partition, offset }));
+  const response = await transport({
+    method: 'POST',
+    path: topicPath(topic, '/fetch'),
+    headers: { 'content-type': jsonContentType, accept: `${batchesContentType}, ${problemContentType}` },
+    body: [Buffer.from(JSON.stringify({ partitions: wanted, maxBytes, minBytes: 1, maxWaitMs }))],
+    timeoutMs: requestTimeoutMs + maxWaitMs,
+    signal,
+  });
+  const watermarks = response.header(partitionsHeader);
+  if (watermarks === undefined) {
+    throw response.status < 300
+      ? new LogError('UNKNOWN_SERVER_ERROR', `answer has no header ${partitionsHeader}`)
+      : errorOf(response);
+  }
+  const batchesOf = Map.groupBy(response.status < 300 ? decodeFrames(response.body) : [], ({ partition }) => partition);
+  const offsetOf = new Map(partitions);
+  return parsePartitions(watermarks).map(({ partition, nextOffset, highWatermark, logStartOffset, code }) => {
+    const offset = offsetOf.get(partition) ?? nextOffset;
+    if (code !== undefined) {
+      const message = `partition ${partition} of topic ${topic}, offset ${offset}: ${code} (log start offset ${logStartOffset}, high watermark ${highWatermark})`;
+      return { partition, error: new LogError(code, message) };
+    }
+    const batches = (batchesOf.get(partition) ?? []).map(({ batch }) => batch);
+    return { partition, offset, batches, nextOffset };
+  });
+}

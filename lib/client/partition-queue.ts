@@ -1,0 +1,232 @@
+/**
+ * The batches of one partition on their way: which goes next, with which sequence, and what a failure means for the others.
+ *
+ * Sequences are given when a batch is first taken, so they follow the order of the records. After a failure that can be
+ * retried the batches go one by one until the trouble is over. When a batch fails for good its sequences are missing and
+ * the log would refuse what follows; then the queue takes a new producer id, once nothing is on its way any more.
+ */
+
+import { isLogError, LogError } from '../errors.ts';
+import { encodeBatch } from '../record/encode-batch.ts';
+import type { Record } from '../record/record.ts';
+import type { Codec } from '../record/record-batch.ts';
+import type { Frame } from '../wire.ts';
+import { retryDelayMs } from './api-calls.ts';
+import type { RecordPlace } from './producer.ts';
+import type { BatchPlace } from './send-batches.ts';
+
+export interface ProducerIdentity {
+  readonly producerId: number;
+  readonly producerEpoch: number;
+}
+
+interface QueuedRecord {
+  readonly record: Record;
+  readonly bytes: number;
+  readonly deadlineMs: number;
+}
+
+export interface QueuedBatch {
+  /** Position among the batches of this partition. */
+  readonly order: number;
+  readonly records: (QueuedRecord & {
+    readonly resolve: (place: RecordPlace) => void;
+    readonly reject: (error: LogError) => void;
+  })[];
+  bytes: number;
+  baseSequence: number | undefined;
+  attempts: number;
+  /** An attempt had an unknown effect. */
+  maybeAppended: boolean;
+}
+
+/** Bytes of a batch beside its records. */
+const batchFramingBytes = 61;
+/** A topic that is gone is not waited for as long as a store that does not answer. */
+const unknownTopicAttemptsMax = 5;
+
+export class PartitionQueue {
+  readonly partition: number;
+  /** True once this queue needed a producer id of its own. */
+  isRenewed = false;
+  readonly #compression: Codec;
+  readonly #lingerMs: number;
+  readonly #wake: () => void;
+  #open: QueuedBatch | undefined;
+  /** In order. */
+  #ready: QueuedBatch[] = [];
+  readonly #inFlight = new Set<QueuedBatch>();
+  #batchCount = 0;
+  #nextSequence = 0;
+  #identity: Promise<ProducerIdentity> | undefined;
+  #identityInUse: ProducerIdentity | undefined;
+  #needsRenewal = false;
+  #isRecovering = false;
+  #notBeforeMs = 0;
+
+  constructor(partition: number, compression: Codec, lingerMs: number, wake: () => void) {
+    this.partition = partition;
+    this.#compression = compression;
+    this.#lingerMs = lingerMs;
+    this.#wake = wake;
+  }
+
+  get hasOpenBatch(): boolean {
+    return this.#open !== undefined;
+  }
+
+  /** Settles with the record's batch. */
+  add(record: QueuedRecord, batchBytesMax: number): Promise<RecordPlace> {
+    if (this.#open !== undefined && this.#open.bytes + record.bytes > batchBytesMax) this.seal();
+    const open = this.#open ?? this.#openBatch();
+    open.bytes += record.bytes;
+    return new Promise((resolve, reject) => open.records.push({ ...record, resolve, reject }));
+  }
+
+  /** The open batch takes no more records. */
+  seal(): void {
+    if (this.#open === undefined) return;
+    this.#ready.push(this.#open);
+    this.#open = undefined;
+  }
+
+  /** The batch to send now, if one may go. */
+  take(inFlightMax: number): QueuedBatch | undefined {
+    if (this.#needsRenewal) {
+      if (this.#inFlight.size > 0) return undefined;
+      this.#renew();
+    }
+    if (Date.now() < this.#notBeforeMs) return undefined;
+    if (this.#inFlight.size >= (this.#isRecovering ? 1 : inFlightMax)) return undefined;
+    if (this.#ready.length === 0 && this.#inFlight.size === 0 && this.#lingerMs === 0) this.seal();
+    const batch = this.#ready.shift();
+    if (batch === undefined) return undefined;
+    if (batch.baseSequence === undefined) {
+      batch.baseSequence = this.#nextSequence;
+      this.#nextSequence = (this.#nextSequence + batch.records.length) % 2 ** 31;
+    }
+    batch.attempts += 1;
+    this.#inFlight.add(batch);
+    return batch;
+  }
+
+  /** Has an identity ready for `encode`. Throws what `ask` throws. */
+  async identify(ask: () => Promise<ProducerIdentity>): Promise<void> {
+    const asking = this.#identity ?? ask();
+    this.#identity = asking;
+    try {
+      this.#identityInUse = await asking;
+    } catch (error) {
+      if (this.#identity === asking) this.#identity = undefined;
+      throw error;
+    }
+  }
+
+  encode(batch: QueuedBatch): Frame {
+    const { baseSequence, records } = batch;
+    const identity = this.#identityInUse;
+    const producer =
+      identity === undefined || baseSequence === undefined ? {} : { producer: { ...identity, baseSequence } };
+    const encoded = encodeBatch({
+      records: records.map(({ record }) => record),
+      codec: this.#compression,
+      ...producer,
+    });
+    return { partition: this.partition, batch: encoded };
+  }
+
+  succeeded(batch: QueuedBatch, { baseOffset, timestamp }: BatchPlace): void {
+    this.#inFlight.delete(batch);
+    if (this.#ready.every(({ attempts }) => attempts === 0)) this.#isRecovering = false;
+    for (const [index, { resolve }] of batch.records.entries()) {
+      resolve({ partition: this.partition, offset: baseOffset + index, timestamp });
+    }
+  }
+
+  failed(batch: QueuedBatch, error: LogError, isIdempotent: boolean): void {
+    const hasEarlier = [...this.#ready, ...this.#inFlight].some(({ order }) => order < batch.order);
+    this.#inFlight.delete(batch);
+    if (error.effect === 'unknown') batch.maybeAppended = true;
+    const isExpired = batch.records.some(({ deadlineMs }) => Date.now() >= deadlineMs);
+    const isOutOfOrder = isIdempotent && isLogError(error, 'OUT_OF_ORDER_SEQUENCE_NUMBER');
+
+    if (isOutOfOrder && hasEarlier && !isExpired) {
+      this.#sendAgain(batch, 0);
+      return;
+    }
+    if (isOutOfOrder && !batch.maybeAppended && !isExpired) {
+      // What came before failed for good, or the log forgot this producer: the batch starts a new row of sequences.
+      this.#needsRenewal = true;
+      this.#sendAgain(batch, retryDelayMs(batch.attempts, error));
+      return;
+    }
+    const isHopeless = isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') && batch.attempts >= unknownTopicAttemptsMax;
+    const isSafe = isIdempotent || error.effect === 'none';
+    if (error.retriable && isSafe && !isExpired && !isHopeless) {
+      this.#sendAgain(batch, retryDelayMs(batch.attempts, error));
+      return;
+    }
+    this.#needsRenewal = isIdempotent;
+    this.#isRecovering = false;
+    const told = batch.maybeAppended && error.effect === 'none' ? withUnknownEffect(error) : error;
+    for (const { reject } of batch.records) reject(told);
+  }
+
+  #openBatch(): QueuedBatch {
+    const batch: QueuedBatch = {
+      order: this.#batchCount++,
+      records: [],
+      bytes: batchFramingBytes,
+      baseSequence: undefined,
+      attempts: 0,
+      maybeAppended: false,
+    };
+    this.#open = batch;
+    if (this.#lingerMs > 0) {
+      setTimeout(() => {
+        if (this.#open !== batch) return;
+        this.seal();
+        this.#wake();
+      }, this.#lingerMs);
+    }
+    return batch;
+  }
+
+  #sendAgain(batch: QueuedBatch, delayMs: number): void {
+    const behind = this.#ready.findIndex(({ order }) => order > batch.order);
+    this.#ready.splice(behind === -1 ? this.#ready.length : behind, 0, batch);
+    this.#isRecovering = true;
+    if (delayMs === 0) return;
+    this.#notBeforeMs = Date.now() + delayMs;
+    setTimeout(this.#wake, delayMs + 1);
+  }
+
+  /**
+   * New sequences under a new producer id, for everything that is still here. Only what may already be in the log is
+   * failed: the new id would hide from the log that it is a resend.
+   */
+  #renew(): void {
+    this.#needsRenewal = false;
+    this.isRenewed = true;
+    this.#identity = undefined;
+    this.#nextSequence = 0;
+    const kept: QueuedBatch[] = [];
+    for (const batch of this.#ready) {
+      batch.baseSequence = undefined;
+      if (!batch.maybeAppended) kept.push(batch);
+      else for (const { reject } of batch.records) reject(lostPlace());
+    }
+    this.#ready = kept;
+  }
+}
+
+function lostPlace(): LogError {
+  return new LogError('REQUEST_TIMED_OUT', 'batch had no answer, and one before it failed for good', {
+    retriable: false,
+  });
+}
+
+function withUnknownEffect(error: LogError): LogError {
+  const { code, message, retriable, cause } = error;
+  return new LogError(code, `${message}; an earlier attempt had no answer`, { retriable, effect: 'unknown', cause });
+}

@@ -1,0 +1,136 @@
+/** HTTP/1.1 over node:http: keep-alive connections, at most `socketsMax` of them, and a deadline for every request. */
+
+import http from 'node:http';
+import https from 'node:https';
+import { LogError } from '../errors.ts';
+import { MiB, requestBytesMax } from '../limits.ts';
+import { makeTransport, type Transport, type TransportRequest, type TransportResponse } from './transport.ts';
+
+export interface HttpTransportOptions {
+  /** For example `http://127.0.0.1:8092`; a path in it stands before every request's path. */
+  readonly endpoint: string | URL;
+}
+
+/** Enough for several producers and long polls at once; more requests wait for a connection within their deadline. */
+const socketsMax = 64;
+/** An answer holds at most what a fetch may ask for, one batch beyond it, and frames. */
+const answerBytesMax = 2 * requestBytesMax + 16 * MiB;
+/** Shorter than the keep-alive time of common servers, so that a connection is rarely reused as it is being closed. */
+const idleMs = 4_000;
+
+/** The request did not leave this machine, or nobody was there to take it. */
+const neverSentCodes = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+]);
+
+export function httpTransport(options: HttpTransportOptions): Transport {
+  const base = parseEndpoint(options.endpoint);
+  const { request: open, Agent } = base.protocol === 'https:' ? https : http;
+  const agent = new Agent({ keepAlive: true, maxSockets: socketsMax, timeout: idleMs, scheduling: 'lifo' });
+  const prefix = base.pathname.replace(/\/+$/, '');
+  const endpoint = base.origin + prefix;
+
+  function send(request: TransportRequest): Promise<TransportResponse> {
+    return new Promise((resolve, reject) => {
+      const { signal } = request;
+      if (signal?.aborted) return reject(signal.reason);
+      const length = (request.body ?? []).reduce((sum, part) => sum + part.byteLength, 0);
+      const outgoing = open({
+        protocol: base.protocol,
+        hostname: base.hostname.replace(/^\[(.*)\]$/, '$1'),
+        port: base.port,
+        agent,
+        method: request.method,
+        path: prefix + request.path + formatQuery(request.query),
+        headers: { ...request.headers, ...(request.body === undefined ? {} : { 'content-length': length }) },
+      });
+
+      let isSettled = false;
+      const settle = (act: () => void) => {
+        if (isSettled) return;
+        isSettled = true;
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        act();
+      };
+      const fail = (error: unknown) =>
+        settle(() => {
+          reject(error);
+          outgoing.destroy();
+        });
+      const onAbort = () => fail(signal?.reason);
+      const wasSent = () => outgoing.socket?.connecting === false;
+      const timer = setTimeout(() => fail(timedOut(endpoint, request.timeoutMs, wasSent())), request.timeoutMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+
+      outgoing.on('error', (cause) => fail(connectionError(endpoint, cause)));
+      outgoing.on('response', (incoming) => {
+        const parts: Buffer[] = [];
+        let bytes = 0;
+        incoming.on('data', (part: Buffer) => {
+          bytes += part.byteLength;
+          if (bytes > answerBytesMax) return fail(tooLong(endpoint));
+          parts.push(part);
+        });
+        incoming.on('error', (cause) => fail(connectionError(endpoint, cause)));
+        incoming.on('end', () => {
+          if (!incoming.complete) return fail(connectionError(endpoint, new Error('the answer was cut off')));
+          const [only] = parts;
+          const body = parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, bytes);
+          settle(() => resolve({ status: incoming.statusCode ?? 0, header: headerOf(incoming), body }));
+        });
+        incoming.on('close', () => fail(connectionError(endpoint, new Error('the answer was cut off'))));
+      });
+
+      for (const part of request.body ?? []) outgoing.write(part);
+      outgoing.end();
+    });
+  }
+
+  return makeTransport(endpoint, send, async () => agent.destroy());
+}
+
+function parseEndpoint(endpoint: string | URL): URL {
+  const url = URL.parse(String(endpoint));
+  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
+  throw new LogError(
+    'INVALID_REQUEST',
+    `endpoint ${JSON.stringify(String(endpoint).slice(0, 200))} is no address; write it like http://127.0.0.1:8092`,
+  );
+}
+
+function formatQuery(query: Readonly<Record<string, string>> | undefined): string {
+  return query === undefined ? '' : `?${new URLSearchParams(query)}`;
+}
+
+function headerOf(incoming: http.IncomingMessage): (name: string) => string | undefined {
+  return (name) => {
+    const value = incoming.headers[name];
+    return Array.isArray(value) ? value.join(',') : value;
+  };
+}
+
+function timedOut(endpoint: string, timeoutMs: number, wasSent: boolean): LogError {
+  return new LogError('REQUEST_TIMED_OUT', `${endpoint} did not answer within ${timeoutMs} ms`, {
+    effect: wasSent ? 'unknown' : 'none',
+  });
+}
+
+function connectionError(endpoint: string, cause: Error): LogError {
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+  if (code !== undefined && neverSentCodes.has(code)) {
+    return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} cannot be reached: ${code}`, { cause, effect: 'none' });
+  }
+  const reason = cause.message === '' ? (code ?? 'connection lost') : cause.message;
+  return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} gave no answer: ${reason}`, { cause, effect: 'unknown' });
+}
+
+function tooLong(endpoint: string): LogError {
+  return new LogError('UNKNOWN_SERVER_ERROR', `${endpoint} answered with more than ${answerBytesMax} bytes`);
+}
