@@ -1,12 +1,9 @@
 /** Topics: make, list, look at, change and delete them; offsets by time. */
 
-import { callJson, type TopicInfo, topicPath } from './api-calls.ts';
+import type { Int64 } from '../ids.ts';
+import type { ListOffsetsResult, TopicDescription, TopicSummary } from '../log.ts';
+import { callJson, topicPath } from './api-calls.ts';
 import type { Transport } from './transport.ts';
-
-export interface TopicListing {
-  readonly topic: string;
-  readonly topicId: string;
-}
 
 /** Config by Kafka's names; null sets a key back to its default. */
 export type ConfigChanges = Readonly<Record<string, string | number | null>>;
@@ -26,16 +23,16 @@ export class Admin {
   createTopic(
     topic: string,
     options: { readonly partitions?: number; readonly config?: ConfigChanges } & CallSignal = {},
-  ): Promise<TopicInfo> {
+  ): Promise<TopicDescription> {
     const { signal, ...rest } = options;
     return callJson(this.#transport, 'POST', '/v1/topics', { json: { topic, ...rest }, ...(signal && { signal }) });
   }
 
   /** All topics by name, asked for page by page. */
-  async *listTopics(options: CallSignal = {}): AsyncGenerator<TopicListing, void, undefined> {
+  async *listTopics(options: CallSignal = {}): AsyncGenerator<TopicSummary, void, undefined> {
     for (let after: string | undefined; ; ) {
       const query: Record<string, string> = after === undefined ? {} : { after };
-      const page: { topics: TopicListing[]; next?: string | null } = await callJson(
+      const page: { topics: TopicSummary[]; next?: string | null } = await callJson(
         this.#transport,
         'GET',
         '/v1/topics',
@@ -47,7 +44,7 @@ export class Admin {
     }
   }
 
-  describeTopic(topic: string, options: CallSignal = {}): Promise<TopicInfo> {
+  describeTopic(topic: string, options: CallSignal = {}): Promise<TopicDescription> {
     return callJson(this.#transport, 'GET', topicPath(topic), options);
   }
 
@@ -55,7 +52,7 @@ export class Admin {
   alterTopic(
     topic: string,
     { signal, ...json }: { readonly partitions?: number; readonly config?: ConfigChanges } & CallSignal,
-  ): Promise<TopicInfo> {
+  ): Promise<TopicDescription> {
     return callJson(this.#transport, 'PATCH', topicPath(topic), { json, ...(signal && { signal }) });
   }
 
@@ -66,15 +63,30 @@ export class Admin {
 
   /**
    * The first record in offset order that is not older than a time (ms since the Unix epoch), the earliest or latest offset,
-   * or the first record with the highest timestamp (`max`). `offset` is null when there is no such record.
+   * or the first record with the highest timestamp (`max`). `offset` is undefined when there is no such record.
    */
-  listOffset(
+  async listOffsets(
     topic: string,
     partition: number,
     timestamp: number | 'earliest' | 'latest' | 'max',
     options: CallSignal = {},
-  ): Promise<{ readonly offset: number | null; readonly timestamp: number | null }> {
+  ): Promise<ListOffsetsResult> {
     const path = topicPath(topic, `/partitions/${partition}/offsets`);
-    return callJson(this.#transport, 'GET', path, { query: { timestamp: String(timestamp) }, ...options });
+    const query = { timestamp: String(timestamp) };
+    const found = await callJson<{ offset: number | null; timestamp: number | string | null }>(
+      this.#transport,
+      'GET',
+      path,
+      { query, ...options },
+    );
+    return {
+      offset: found.offset ?? undefined,
+      timestamp: found.timestamp === null ? undefined : toInt64(found.timestamp),
+    };
   }
+}
+
+/** JSON carries what is no safe integer as text. */
+function toInt64(value: number | string): Int64 {
+  return typeof value === 'number' ? value : BigInt(value);
 }

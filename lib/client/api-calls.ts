@@ -7,18 +7,6 @@ import type { Transport, TransportRequest, TransportResponse } from './transport
 /** One exchange takes no longer than this; a long poll adds the time it may wait. */
 export const requestTimeoutMs = 30_000;
 
-export interface TopicInfo {
-  readonly topic: string;
-  readonly topicId: string;
-  /** Every key with the value in force. */
-  readonly config: Readonly<Record<string, { readonly value: string; readonly source: 'topic' | 'default' }>>;
-  readonly partitions: readonly {
-    readonly partition: number;
-    readonly logStartOffset: number;
-    readonly highWatermark: number;
-  }[];
-}
-
 export type CallOptions = Pick<TransportRequest, 'query' | 'signal'> & {
   readonly json?: unknown;
   readonly timeoutMs?: number;

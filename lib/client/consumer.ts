@@ -4,9 +4,10 @@
  */
 
 import { isLogError, LogError } from '../errors.ts';
+import type { TopicDescription } from '../log.ts';
 import type { RecordHeader } from '../record/record.ts';
 import { checkCrc, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
-import { callJson, retryDelayMs, type TopicInfo, topicPath } from './api-calls.ts';
+import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
 import type { Transport } from './transport.ts';
 import { sleep } from './waiting.ts';
@@ -226,8 +227,10 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     return offset ?? undefined;
   }
 
-  #describe(signal: AbortSignal): Promise<TopicInfo> {
-    return this.#retrying(signal, () => callJson<TopicInfo>(this.#transport, 'GET', topicPath(this.topic), { signal }));
+  #describe(signal: AbortSignal): Promise<TopicDescription> {
+    return this.#retrying(signal, () =>
+      callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic), { signal }),
+    );
   }
 
   /** Reading has no effect, so whatever can pass is tried again, for a bounded time. */

@@ -1,10 +1,10 @@
 /** `millrace`: the client. It knows the HTTP protocol, and nothing of where the log lives. */
 
 export { type Effect, type ErrorCode, isLogError, LogError } from '../errors.ts';
+export type { TopicDescription, TopicSummary } from '../log.ts';
 export type { RecordHeader } from '../record/record.ts';
 export type { Codec } from '../record/record-batch.ts';
-export { Admin, type ConfigChanges, type TopicListing } from './admin.ts';
-export type { TopicInfo } from './api-calls.ts';
+export { Admin, type ConfigChanges } from './admin.ts';
 export { ConsumedRecord, Consumer, type ConsumerOptions } from './consumer.ts';
 export { Millrace, type MillraceOptions } from './millrace.ts';
 export { Producer, type ProducerOptions, type RecordPlace } from './producer.ts';

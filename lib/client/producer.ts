@@ -7,10 +7,11 @@
  */
 
 import { isLogError, LogError } from '../errors.ts';
+import type { TopicDescription } from '../log.ts';
 import { recordBytesBound } from '../record/encode-batch.ts';
 import type { Codec } from '../record/record-batch.ts';
 import { partitionForKey } from '../topic/partitioner.ts';
-import { callJson, retryDelayMs, type TopicInfo, topicPath } from './api-calls.ts';
+import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import { PartitionQueue, type ProducerIdentity, type QueuedBatch } from './partition-queue.ts';
 import { type ProducerRecord, toRecord } from './producer-record.ts';
 import { sendBatches } from './send-batches.ts';
@@ -55,7 +56,7 @@ export class Producer {
   readonly #options: Required<ProducerOptions>;
   readonly #queues = new Map<number, PartitionQueue>();
   readonly #closing = new AbortController();
-  #topicInfo: { readonly info: Promise<TopicInfo>; readonly readAtMs: number } | undefined;
+  #topicInfo: { readonly info: Promise<TopicDescription>; readonly readAtMs: number } | undefined;
   #identity: Promise<ProducerIdentity> | undefined;
   #stickyPartition: number | undefined;
   #bufferedBytes = 0;
@@ -182,9 +183,9 @@ export class Producer {
     if (this.#bufferedBytes + bytes < bufferBytesMax) queueMicrotask(() => this.#waitingForSpace.shift()?.());
   }
 
-  async #readTopic(signal: AbortSignal | undefined, deadlineMs: number): Promise<TopicInfo> {
+  async #readTopic(signal: AbortSignal | undefined, deadlineMs: number): Promise<TopicDescription> {
     if (this.#topicInfo === undefined || Date.now() - this.#topicInfo.readAtMs > topicAgeMsMax) {
-      const info = callJson<TopicInfo>(this.#transport, 'GET', topicPath(this.topic));
+      const info = callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic));
       const entry = { info, readAtMs: Date.now() };
       this.#topicInfo = entry;
       info.catch(() => {
@@ -193,7 +194,8 @@ export class Producer {
     }
     for (let attempt = 1; ; attempt++) {
       try {
-        return await (this.#topicInfo?.info ?? callJson<TopicInfo>(this.#transport, 'GET', topicPath(this.topic)));
+        return await (this.#topicInfo?.info ??
+          callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic)));
       } catch (error) {
         // Nothing of the record was sent yet. That the topic is missing will not pass by waiting.
         if (!isLogError(error) || isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
