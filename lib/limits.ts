@@ -61,6 +61,8 @@ export const jsonRecordsMax = 100_000;
 export const topicsPageMax = 1_000;
 /** Requests one server works on at once; beyond it THROTTLING_QUOTA_EXCEEDED. */
 export const requestsInFlightMax = 1_024;
+/** Bytes of request bodies one server holds at once; beyond it THROTTLING_QUOTA_EXCEEDED. */
+export const bodyBytesHeldMax = 256 * MiB;
 /** An event stream ends after this, and the reader comes back with Last-Event-ID. */
 export const eventStreamMsMax = 5 * 60_000;
 /** A comment is sent when an event stream has been silent for this long, so that proxies keep it open. */
@@ -69,4 +71,5 @@ export const eventStreamKeepAliveMs = 15_000;
 assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
+assert(requestBytesMax <= bodyBytesHeldMax, 'the largest request can be held');
 assert(tailEntriesMax < tailEntriesRefused, 'a tail is rolled before it is refused');

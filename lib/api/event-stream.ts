@@ -6,7 +6,7 @@
  * `eventStreamMsMax`, when the process stops, when the reader goes, or with an `error` event.
  */
 
-import { isLogError, LogError } from '../errors.ts';
+import { LogError } from '../errors.ts';
 import type { Offset, Partition, TopicName } from '../ids.ts';
 import { fetchBytesDefault, fetchWaitMsMax } from '../limits.ts';
 import type { DecodedRecord } from '../record/record.ts';
@@ -74,16 +74,17 @@ export async function streamRecords(deps: ApiDeps, call: Call, from: From): Prom
     {
       start: (controller) => controller.enqueue(encoder.encode(greeting)),
       async pull(controller) {
+        let piece: string | undefined;
         try {
-          const piece = await nextPiece();
-          if (piece === undefined) controller.close();
-          else controller.enqueue(encoder.encode(piece));
+          piece = await nextPiece();
         } catch (error) {
-          if (signal.aborted && !isLogError(error)) return controller.close();
           const problem = JSON.stringify(problemOf(error, deps.onError));
-          controller.enqueue(encoder.encode(`event: error\ndata: ${problem}\n\n`));
-          controller.close();
+          if (!reader.signal.aborted) controller.enqueue(encoder.encode(`event: error\ndata: ${problem}\n\n`));
         }
+        // A reader that has gone has closed the stream already.
+        if (reader.signal.aborted) return;
+        if (piece === undefined) controller.close();
+        else controller.enqueue(encoder.encode(piece));
       },
       cancel: () => reader.abort(),
     },

@@ -74,7 +74,11 @@ export const fetchMany: Handler = async (deps, call) => {
   if (first === undefined) return json({ partitions: entries });
   if (failures.length < entries.length) return json({ partitions: entries }, 207);
   const { partition: _, ...problem } = first;
-  return problemResponse(problem, { partitions: entries });
+  return problemResponse(
+    problem,
+    { partitions: entries },
+    format === batchesContentType ? watermarksHeader(results) : {},
+  );
 };
 
 /** `earliest` where nothing is said. A negative number goes on to the log, which answers OFFSET_OUT_OF_RANGE as Kafka does. */
@@ -134,13 +138,14 @@ function batchesResponse(results: readonly FetchResult[]): Response {
   const frames = results.flatMap((result) =>
     'error' in result ? [] : result.batches.map((batch) => ({ partition: result.partition, batch })),
   );
-  const headers = {
-    'content-type': batchesContentType,
-    [partitionsHeader]: formatPartitions(results.map(partitionEntry)),
-  };
+  const headers = { 'content-type': batchesContentType, ...watermarksHeader(results) };
   // One write of one body costs less than a stream of parts, and the parts are in memory anyway.
   const body = Buffer.concat(encodeFrames(frames));
   return new Response(body, { status: results.some(isFailed) ? 207 : 200, headers });
+}
+
+function watermarksHeader(results: readonly FetchResult[]): Record<string, string> {
+  return { [partitionsHeader]: formatPartitions(results.map(partitionEntry)) };
 }
 
 function partitionEntry(result: FetchResult): PartitionEntry {

@@ -1,5 +1,6 @@
 /** A record, and the walk over the records of a batch. */
 
+import { isUtf8 } from 'node:buffer';
 import type { Int64 } from '../ids.ts';
 import { refusal } from './refusal.ts';
 import { VarintReader } from './varint.ts';
@@ -125,8 +126,18 @@ export class RecordWalker {
     for (let index = 0; index < headerCount; index += 1) {
       const nameLength = this.readLength('header name');
       if (nameLength < 0) throw refusal('record', 'header name is null; it may be empty but not null');
-      this.skip(nameLength);
+      this.checkName(this.skip(nameLength), reader.at);
       this.skip(this.readLength('header value'));
+    }
+  }
+
+  /** Names are text: other bytes would come back as other bytes. */
+  private checkName(byteStart: number, byteEnd: number): void {
+    const { bytes } = this.reader;
+    let at = byteStart;
+    while (at < byteEnd && (bytes[at] as number) < 0x80) at += 1;
+    if (at < byteEnd && !isUtf8(bytes.subarray(byteStart, byteEnd))) {
+      throw refusal('record', `header name of ${byteEnd - byteStart} bytes is not UTF-8`);
     }
   }
 

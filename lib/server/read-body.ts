@@ -2,8 +2,16 @@
 
 import type { IncomingMessage } from 'node:http';
 
-/** `too-large`: refused after at most `bytesMax`. `cut-off`: the client went, or broke the framing; nothing to answer. */
-export type Body = { readonly bytes: Buffer } | 'too-large' | 'cut-off';
+/**
+ * `too-large`: refused after at most `bytesMax`. `too-many`: the bodies of all requests together take more than there is
+ * room for. `cut-off`: the client went, or broke the framing; nothing to answer.
+ */
+export type Body = { readonly bytes: Buffer } | 'too-large' | 'too-many' | 'cut-off';
+
+/** Room for the bodies of all requests. Whoever was given `bytes` puts their length back when done with them. */
+export interface Room {
+  bytesLeft: number;
+}
 
 const noBytes = Buffer.alloc(0);
 
@@ -15,7 +23,7 @@ export function declaresMoreThan({ headers }: IncomingMessage, bytesMax: number)
   return Number(headers['content-length'] ?? 0) > bytesMax;
 }
 
-export function readBody(incoming: IncomingMessage, bytesMax: number): Promise<Body> {
+export function readBody(incoming: IncomingMessage, bytesMax: number, room: Room): Promise<Body> {
   if (!hasBody(incoming)) {
     incoming.resume();
     return Promise.resolve({ bytes: noBytes });
@@ -26,11 +34,14 @@ export function readBody(incoming: IncomingMessage, bytesMax: number): Promise<B
     let byteCount = 0;
     const finish = (body: Body) => {
       incoming.off('data', onData).off('end', onEnd).off('close', onClose);
+      if (typeof body === 'string') room.bytesLeft += byteCount;
       resolve(body);
     };
     const onData = (chunk: Buffer) => {
       byteCount += chunk.byteLength;
+      room.bytesLeft -= chunk.byteLength;
       if (byteCount > bytesMax) return finish('too-large');
+      if (room.bytesLeft < 0) return finish('too-many');
       chunks.push(chunk);
     };
     const onEnd = () => {

@@ -8,12 +8,20 @@ import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { type AppOptions, createApp, type FinishedRequest } from '../api/app.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { LogError } from '../errors.ts';
-import { requestBytesMax, requestsInFlightMax } from '../limits.ts';
+import { bodyBytesHeldMax, requestBytesMax, requestsInFlightMax } from '../limits.ts';
 import type { Log } from '../log.ts';
-import { errorToProblem, type Problem, problemContentType } from '../wire.ts';
+import { RequestsInFlight } from './in-flight.ts';
 import { type Logger, silentLogger } from './logger.ts';
-import { declaresMoreThan, drain, readBody } from './read-body.ts';
+import { declaresMoreThan, readBody } from './read-body.ts';
+import {
+  answerMalformed,
+  badRequest,
+  malformedProblem,
+  refuse,
+  stoppingProblem,
+  throttlingProblem,
+  tooLargeProblem,
+} from './refusals.ts';
 
 export interface ServerOptions extends Pick<AppOptions, 'randomBytes' | 'eventStreamMsMax' | 'eventStreamKeepAliveMs'> {
   readonly log: Log;
@@ -29,6 +37,8 @@ export interface ServerOptions extends Pick<AppOptions, 'randomBytes' | 'eventSt
   readonly requestBytesMax?: number;
   /** @default limits.requestsInFlightMax */
   readonly requestsInFlightMax?: number;
+  /** @default limits.bodyBytesHeldMax */
+  readonly bodyBytesHeldMax?: number;
   /** How long `close` waits for requests under way. @default 10 s */
   readonly closeMsMax?: number;
 }
@@ -51,7 +61,6 @@ const requestMsMax = 60_000;
 const headerBytesMax = 16 * 1024;
 /** How often overdue connections are looked for. */
 const connectionCheckMs = 5_000;
-const drainMsMax = 2_000;
 
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
@@ -66,34 +75,29 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     onError: (error) => logger.error('request failed', { error }),
   });
   const listener = getRequestListener((request) => app.fetch(request), {
-    errorHandler: (error) => badRequest(error instanceof Error ? error.message : 'malformed request'),
+    errorHandler: badRequest,
   });
 
-  /** Requests whose body is whole and whose answer is not. */
-  const working = new Set<ServerResponse>();
-  /** Sockets with such a request: what is wrong behind it on the same connection has no answer of its own. */
-  const workingSockets = new WeakMap<Socket, number>();
-  let inFlightCount = 0;
+  const room = { bytesLeft: options.bodyBytesHeldMax ?? bodyBytesHeldMax };
+  const inFlight = new RequestsInFlight();
+  /** Those whose body is whole: the app is at work on them. */
+  const working = new WeakSet<ServerResponse>();
 
   const handle = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     if (stopping.signal.aborted) return refuse(incoming, outgoing, stoppingProblem());
-    if (inFlightCount >= inFlightMax) return refuse(incoming, outgoing, throttlingProblem(inFlightMax));
-    inFlightCount += 1;
-    outgoing.once('close', () => {
-      inFlightCount -= 1;
-    });
-    const body = await readBody(incoming, bodyBytesMax);
-    if (body === 'cut-off') return;
-    if (body === 'too-large') return refuse(incoming, outgoing, tooLargeProblem(bodyBytesMax));
-
+    if (inFlight.size >= inFlightMax) return refuse(incoming, outgoing, throttlingProblem(`${inFlightMax} requests`));
     const { socket } = incoming;
-    working.add(outgoing);
-    workingSockets.set(socket, (workingSockets.get(socket) ?? 0) + 1);
-    outgoing.once('close', () => {
-      working.delete(outgoing);
-      workingSockets.set(socket, (workingSockets.get(socket) ?? 1) - 1);
+    let bodyBytes = 0;
+    inFlight.add(socket, outgoing, () => {
+      room.bytesLeft += bodyBytes;
       if (stopping.signal.aborted) setImmediate(() => server.closeIdleConnections());
     });
+    const body = await readBody(incoming, bodyBytesMax, room);
+    if (body === 'cut-off') return;
+    if (body === 'too-large') return refuse(incoming, outgoing, tooLargeProblem(bodyBytesMax));
+    if (body === 'too-many') return refuse(incoming, outgoing, throttlingProblem(`${bodyBytesHeldMax} bytes`));
+    bodyBytes = body.bytes.byteLength;
+    working.add(outgoing);
     // The listener takes a body that was read already from here.
     Object.assign(incoming, { rawBody: body.bytes });
     await listener(incoming, outgoing);
@@ -122,8 +126,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     onRequest(incoming, outgoing);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const isBusy = (workingSockets.get(socket) ?? 0) > 0;
-    if (isBusy || error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+    // What is wrong behind a request that is being worked on has no answer of its own on this connection.
+    const isWorking = [...inFlight.of(socket)].some((outgoing) => working.has(outgoing));
+    if (isWorking || error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
     answerMalformed(socket, malformedProblem(error));
   });
 
@@ -142,10 +147,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   let closed: Promise<void> | undefined;
   const close = async () => {
     const done = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const outgoing of working) outgoing.shouldKeepAlive = false;
+    for (const outgoing of inFlight) outgoing.shouldKeepAlive = false;
     stopping.abort();
     const cut = setTimeout(() => {
-      logger.warn('connections cut', { requests: working.size });
+      logger.warn('connections cut', { requests: inFlight.size });
       server.closeAllConnections();
     }, closeMsMax);
     await done;
@@ -160,71 +165,4 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       return closed;
     },
   };
-}
-
-/** Answers before the body was read, and then takes the connection down, for its rest cannot be told from a request. */
-async function refuse(incoming: IncomingMessage, outgoing: ServerResponse, problem: Problem): Promise<void> {
-  const body = Buffer.from(JSON.stringify(problem));
-  const retryAfter = problem.retriable ? { 'retry-after': '1' } : {};
-  outgoing.writeHead(problem.status, {
-    'content-type': problemContentType,
-    'content-length': body.byteLength,
-    connection: 'close',
-    ...retryAfter,
-  });
-  outgoing.write(body);
-  await drain(incoming, requestBytesMax, drainMsMax);
-  outgoing.end();
-}
-
-/** For bytes that never became a request; node:http leaves the answer to us. */
-function answerMalformed(socket: Socket, problem: Problem): void {
-  const body = JSON.stringify(problem);
-  const head = [
-    `HTTP/1.1 ${problem.status} ${problem.title}`,
-    `content-type: ${problemContentType}`,
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-  // Reading on for a moment lets the answer arrive at a client that is still sending.
-  socket.resume();
-  setTimeout(() => socket.destroy(), drainMsMax).unref();
-}
-
-const malformedStatuses: Readonly<Record<string, readonly [status: number, detail: string]>> = {
-  HPE_HEADER_OVERFLOW: [431, `the request headers have more than ${headerBytesMax} bytes`],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'the chunk extensions of the body are too long'],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, `the request did not arrive within ${requestMsMax} ms`],
-};
-
-function malformedProblem({ code = '' }: NodeJS.ErrnoException): Problem {
-  const [status, detail] = malformedStatuses[code] ?? [400, `the request is not HTTP/1.1 (${code})`];
-  return errorToProblem(new LogError('INVALID_REQUEST', detail), status);
-}
-
-function badRequest(detail: string): Response {
-  const problem = errorToProblem(
-    new LogError('INVALID_REQUEST', `${detail.charAt(0).toLowerCase()}${detail.slice(1, 200)}`),
-  );
-  return new Response(JSON.stringify(problem), { status: 400, headers: { 'content-type': problemContentType } });
-}
-
-function tooLargeProblem(bytesMax: number): Problem {
-  return errorToProblem(
-    new LogError('MESSAGE_TOO_LARGE', `the body has more than ${bytesMax} bytes`, { details: { bytesMax } }),
-  );
-}
-
-function throttlingProblem(inFlightMax: number): Problem {
-  return errorToProblem(
-    new LogError('THROTTLING_QUOTA_EXCEEDED', `${inFlightMax} requests are under way, which is all this server takes`, {
-      details: { retryAfterMs: 1000 },
-    }),
-  );
-}
-
-/** Nothing was tried, so unlike other storage errors this one may be retried without a thought. */
-function stoppingProblem(): Problem {
-  return errorToProblem(new LogError('KAFKA_STORAGE_ERROR', 'the server is stopping', { effect: 'none' }));
 }

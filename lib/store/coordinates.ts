@@ -18,6 +18,8 @@ import type { ObjectId } from '../ids.ts';
 import type { BatchCoordinates } from './items.ts';
 
 export const coordinatesBytes = 37;
+/** What the field holds. */
+const offsetCountMax = 2 ** 32 - 1;
 
 export function encodeCoordinates(entries: readonly BatchCoordinates[]): Buffer {
   const bytes = Buffer.alloc(entries.length * coordinatesBytes);
@@ -60,7 +62,9 @@ export function joinCoordinates(
   bytesMax: number,
 ): BatchCoordinates | undefined {
   if (last?.objectId !== next.objectId || last.byteStart + last.byteLength !== next.byteStart) return undefined;
-  if (last.byteLength + next.byteLength > bytesMax) return undefined;
+  if (last.byteLength + next.byteLength > bytesMax || last.offsetCount + next.offsetCount > offsetCountMax) {
+    return undefined;
+  }
   return {
     objectId: last.objectId,
     byteStart: last.byteStart,

@@ -43,7 +43,7 @@ export class GroupCommit {
     try {
       this.#transaction(group);
     } catch (error) {
-      if (group.length === 1) {
+      if (group.length === 1 || error instanceof FailedCommit) {
         for (const { failed } of group) failed(storageError(error));
         return;
       }
@@ -66,7 +66,12 @@ export class GroupCommit {
     this.#database.exec('BEGIN IMMEDIATE');
     try {
       for (const { write } of group) write();
-      this.#database.exec('COMMIT');
+      try {
+        this.#database.exec('COMMIT');
+      } catch (error) {
+        // Whether it is on disk cannot be known, so nothing of it may be written once more.
+        throw new FailedCommit(error);
+      }
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
@@ -74,8 +79,15 @@ export class GroupCommit {
   }
 }
 
+class FailedCommit extends Error {
+  constructor(cause: unknown) {
+    super('commit failed', { cause });
+  }
+}
+
 /** SQLite's errors become ours; bugs and our own errors stay what they are. A failed COMMIT may have been written. */
 export function storageError(error: unknown): unknown {
+  if (error instanceof FailedCommit) return storageError(error.cause);
   if (!(error instanceof Error) || !('errcode' in error)) return error;
   return new LogError('KAFKA_STORAGE_ERROR', `metadata store: ${error.message}`, { cause: error });
 }

@@ -18,7 +18,6 @@ import { join } from 'node:path';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import type { ObjectId } from '../ids.ts';
-import { MiB } from '../limits.ts';
 import {
   makeFile,
   makeFolder,
@@ -31,7 +30,7 @@ import {
 import { createObjectIds, isObjectId, type ObjectIds, type ObjectPlace, placeOf } from './object-id.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type ReadFile, ReadFiles } from './read-files.ts';
-import { decodeRecordHeader, recordHeaderBytes, volumeBytesOf } from './volume.ts';
+import { decodeRecordHeader, recordHeaderBytes, volumeBodyBytesMax, volumeBytesOf } from './volume.ts';
 import { findVolumes, volumePath } from './volume-files.ts';
 import { VolumeWriter } from './volume-writer.ts';
 
@@ -46,8 +45,6 @@ export interface FileObjectStoreOptions {
   readonly write?: WritePieces;
 }
 
-/** From here on a file of its own pays: two more commits of the file system's journal are little beside the bytes. */
-const ownFileBytesMin = 1 * MiB;
 const openFilesMax = 64;
 /** Objects whose length is remembered, so that a read of one just put or read checks its range without reading it. */
 const knownLengthsMax = 4096;
@@ -124,7 +121,7 @@ class FileObjectStore implements ObjectStore {
 
   async #put(body: readonly Uint8Array[], byteLength: number): Promise<ObjectId> {
     const objectId =
-      byteLength < ownFileBytesMin ? await this.#writer.put(body, byteLength) : await this.#putOwnFile(body);
+      byteLength < volumeBodyBytesMax ? await this.#writer.put(body, byteLength) : await this.#putOwnFile(body);
     this.#learnLength(objectId, byteLength);
     return objectId;
   }
@@ -188,14 +185,14 @@ class FileObjectStore implements ObjectStore {
       ]);
     }
     const found = decodeRecordHeader(header);
-    if (found?.objectId !== objectId) throw missing(`object ${objectId} is not there`);
+    if (found?.objectId !== objectId) throw refusal(`object ${objectId} is not there`);
     this.#learnLength(objectId, found.byteLength);
     checkRange(objectId, byteStart, byteLength, found.byteLength);
     return bytes;
   }
 
   #ownPath(objectId: ObjectId): string {
-    if (!isObjectId(objectId)) throw missing(`object ${JSON.stringify(objectId)} is not there; that is no object id`);
+    if (!isObjectId(objectId)) throw refusal(`object ${JSON.stringify(objectId)} is not there; that is no object id`);
     return join(this.#folders.objects, objectId.slice(-2), objectId);
   }
 
@@ -209,7 +206,7 @@ class FileObjectStore implements ObjectStore {
   }
 
   async #track<T>(start: () => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw missing('the object store is closed');
+    if (this.#isClosed) throw refusal('the object store is closed');
     const call = start();
     this.#underWay.add(call);
     try {
@@ -225,7 +222,7 @@ async function readRange(file: ReadFile, byteStart: number, byteLength: number):
   const bytes = Buffer.allocUnsafeSlow(byteLength);
   const bytesRead = await readInto(file.fd, bytes, byteStart);
   if (bytesRead < byteLength) {
-    throw missing(`the file ends at ${byteStart + bytesRead}; ${byteLength} bytes from ${byteStart} were asked for`);
+    throw refusal(`the file ends at ${byteStart + bytesRead}; ${byteLength} bytes from ${byteStart} were asked for`);
   }
   return bytes;
 }
@@ -233,7 +230,7 @@ async function readRange(file: ReadFile, byteStart: number, byteLength: number):
 function checkRange(objectId: ObjectId, byteStart: number, byteLength: number, objectBytes: number): void {
   if (byteStart >= 0 && byteLength >= 0 && byteStart + byteLength <= objectBytes) return;
   const wanted = `${byteLength} bytes from ${byteStart}`;
-  throw missing(`object ${objectId} has ${objectBytes} bytes; ${wanted} were asked for`);
+  throw refusal(`object ${objectId} has ${objectBytes} bytes; ${wanted} were asked for`);
 }
 
-const missing = (message: string) => new LogError('KAFKA_STORAGE_ERROR', message, { retriable: false, effect: 'none' });
+const refusal = (message: string) => new LogError('KAFKA_STORAGE_ERROR', message, { retriable: false, effect: 'none' });

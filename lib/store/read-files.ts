@@ -6,7 +6,7 @@ import { closeFile, openFile } from './file-io.ts';
 
 export interface ReadFile {
   readonly fd: number;
-  /** When it was opened; files read here never grow. */
+  /** When it was opened. */
   readonly byteLength: number;
 }
 

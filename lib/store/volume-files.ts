@@ -18,7 +18,7 @@ import {
   syncFolder,
   type WritePieces,
 } from './file-io.ts';
-import { scanVolume } from './volume.ts';
+import { recordBytes, scanVolume, volumeBodyBytesMax } from './volume.ts';
 
 /** A volume open for writing. */
 export interface Volume {
@@ -115,7 +115,9 @@ export async function findVolumes(volumesFolder: string): Promise<FoundVolumes> 
   const spares: number[] = [];
   for (const volumeNumber of volumeNumbers.reverse()) {
     const volume = await openVolume(volumesFolder, volumeNumber);
-    const { end, isClean, timestamp = 0 } = await scanVolume(volume.fd, volumeNumber, volume.volumeBytes);
+    const scan = scanVolume(volume.fd, volumeNumber, volume.volumeBytes);
+    scan.catch(() => closeFile(volume.fd).catch(() => {}));
+    const { end, isClean, timestamp = 0 } = await scan;
     const isEmpty = end === 0 && isClean;
     if (!isEmpty && isClean) {
       volume.end = end;
@@ -123,8 +125,8 @@ export async function findVolumes(volumesFolder: string): Promise<FoundVolumes> 
     }
     await closeFile(volume.fd);
     if (!isEmpty) return { current: undefined, spares, lastVolumeNumber, timestamp };
-    // A growing one that was made and never written to has no bytes.
-    if (volume.volumeBytes > 0) spares.unshift(volumeNumber);
+    // A growing one that was made and never written to has no bytes: no use as a spare.
+    if (volume.volumeBytes >= recordBytes(volumeBodyBytesMax)) spares.unshift(volumeNumber);
   }
   return { current: undefined, spares, lastVolumeNumber, timestamp: 0 };
 }

@@ -2,7 +2,7 @@
  * Volumes: files of a fixed size in which small objects lie one behind another.
  *
  * A volume is filled with zeros once and overwritten after that, since a durable write inside a file that does not grow
- * is the cheapest there is. Every byte is overwritten at most once. One record per object:
+ * is the cheapest there is. A byte that may belong to an answered record is never overwritten. One record per object:
  *
  * | byte      | size | holds                                                                             |
  * |-----------|------|-----------------------------------------------------------------------------------|
@@ -27,6 +27,9 @@ import { placeOf, placeStartMax, placeUnitBytes, timestampOf } from './object-id
 export const recordHeaderBytes = 32;
 const magic = 0x4d525631;
 const windowBytes = 4 * MiB;
+
+/** Exclusive: an object of this size gets a file of its own, since two more commits of the journal are little beside it. */
+export const volumeBodyBytesMax = 1 * MiB;
 
 /** What a record of a body of `byteLength` takes in its volume. */
 export function recordBytes(byteLength: number): number {
@@ -127,4 +130,4 @@ export function volumeBytesOf(volumeNumber: number): number {
 }
 
 assert(volumeBytesOf(99) <= placeStartMax, 'an id can name every start in a volume');
-assert(windowBytes > 2 * MiB, 'a whole record fits the window of a scan');
+assert(recordBytes(volumeBodyBytesMax) <= windowBytes, 'a whole record fits the window of a scan');

@@ -1,0 +1,193 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { FinishedRequest } from '../../lib/api/app.ts';
+import { openapiDocument, operations } from '../../lib/api/openapi.ts';
+import { routes } from '../../lib/api/routes.ts';
+import { errorTable, LogError } from '../../lib/errors.ts';
+import { openApp, openLog } from './harness.ts';
+
+const protocol = readFileSync(join(import.meta.dirname, '../../lib/api/PROTOCOL.md'), 'utf8');
+
+describe('the app', () => {
+  it.each([
+    ['GET', '/', 404, null],
+    ['GET', '/v1', 404, null],
+    ['GET', '/v1/topics/', 404, null],
+    ['GET', '/v1/topics/orders/partitions/0', 404, null],
+    ['GET', '/v1/groups', 404, null],
+    ['GET', '/v2/topics', 404, null],
+    ['DELETE', '/v1/topics', 405, 'POST, GET, HEAD'],
+    ['PUT', '/v1/topics/orders', 405, 'GET, PATCH, DELETE, HEAD'],
+    ['GET', '/v1/topics/orders/records', 405, 'POST'],
+    ['OPTIONS', '/v1/health', 405, 'GET, HEAD'],
+    ['POST', '/v1/openapi.json', 405, 'GET, HEAD'],
+    ['POST', '/v1/openapiXjson', 404, null],
+  ])('answers %s %s with %i', async (method, path, status, allow) => {
+    await using door = openApp();
+    const answer = await door.call(method, path);
+    expect([answer.status, answer.headers.get('allow')]).toEqual([status, allow]);
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    expect(answer.json).toMatchObject({ status, code: 'INVALID_REQUEST', effect: 'none', retriable: false });
+  });
+
+  it.each([
+    ['text/html', 406],
+    ['application/json;q=0', 406],
+    ['application/vnd.millrace.batches', 406],
+    ['text/html, */*;q=0.1', 200],
+    ['application/*', 200],
+    ['APPLICATION/JSON; charset=utf-8', 200],
+    ['', 200],
+  ])('answers Accept: %s with %i', async (accept, status) => {
+    await using door = openApp();
+    expect((await door.call('GET', '/v1/topics', undefined, { accept })).status).toBe(status);
+  });
+
+  it('picks the format that Accept likes most', async () => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    const typeFor = async (accept: string) => {
+      const path = '/v1/topics/orders/partitions/0/records';
+      return (await door.call('GET', path, undefined, { accept })).headers.get('content-type');
+    };
+    expect(await typeFor('*/*')).toBe('application/json');
+    expect(await typeFor('application/json;q=0.5, application/vnd.millrace.batches')).toBe(
+      'application/vnd.millrace.batches',
+    );
+    expect(await typeFor('application/vnd.millrace.batches;q=0.5, application/json;q=0.9')).toBe('application/json');
+  });
+
+  it.each([
+    ['application/x-www-form-urlencoded', 415],
+    ['text/plain', 415],
+    ['application/vnd.millrace.batches', 415],
+    ['application/json; charset=utf-8', 200],
+    ['Application/JSON', 200],
+  ])('answers Content-Type: %s with %i', async (contentType, status) => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    const headers = { 'content-type': contentType };
+    const answer = await door.call('POST', '/v1/topics/orders/records', { records: [{ value: 'v' }] }, headers);
+    expect(answer.status).toBe(status);
+    const packed = { 'content-encoding': 'gzip' };
+    expect((await door.call('POST', '/v1/topics/orders/records', { records: [{}] }, packed)).status).toBe(415);
+    expect(await door.highWatermark('orders')).toBe(status === 200 ? 1 : 0);
+  });
+
+  it.each(['', '{', 'null', '"text"', '[]', '{"records":{}}', '\ufeff{}', 'NaN'])(
+    'refuses the body %j',
+    async (body) => {
+      await using door = openApp();
+      await door.call('POST', '/v1/topics', { topic: 'orders' });
+      const headers = { 'content-type': 'application/json' };
+      for (const path of ['/v1/topics', '/v1/topics/orders/records', '/v1/topics/orders/fetch']) {
+        const response = await door.fetch(path, { method: 'POST', body, headers });
+        expect(response.status).toBe(400);
+        expect(await response.json()).toMatchObject({ code: 'INVALID_REQUEST', effect: 'none' });
+      }
+    },
+  );
+
+  it('refuses a body that is not UTF-8', async () => {
+    await using door = openApp();
+    const body = Buffer.concat([Buffer.from('{"topic":"'), Buffer.from([0xff]), Buffer.from('"}')]);
+    const response = await door.fetch('/v1/topics', {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(await response.json()).toMatchObject({ status: 400, detail: 'the body is not UTF-8' });
+  });
+
+  it('tells nothing of its inside when there is a bug, and reports it', async () => {
+    const bug = new Error('secret of the house');
+    const log = { ...openLog(), listOffsets: () => Promise.reject(bug) };
+    await using door = openApp({ log });
+    const answer = await door.call('GET', '/v1/topics/orders/partitions/0/offsets?timestamp=max');
+    expect(answer.json).toMatchObject({ status: 500, code: 'UNKNOWN_SERVER_ERROR', effect: 'unknown' });
+    expect(Buffer.from(answer.bytes).toString()).not.toContain('secret');
+    expect(door.errors).toEqual([bug]);
+  });
+
+  it('says when to come back when it is asked too much', async () => {
+    const error = new LogError('THROTTLING_QUOTA_EXCEEDED', 'too much', { details: { retryAfterMs: 1200 } });
+    const log = { ...openLog(), nextProducer: () => Promise.reject(error) };
+    await using door = openApp({ log });
+    const { status, headers } = await door.call('POST', '/v1/producers');
+    expect([status, headers.get('retry-after')]).toEqual([429, '2']);
+  });
+
+  it('tells of every finished request in the words of the glossary', async () => {
+    const lines: FinishedRequest[] = [];
+    await using door = openApp({ onRequest: (line) => lines.push(line) });
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    await door.call('POST', '/v1/topics/orders/records', { records: [{ value: 'secret' }] });
+    await door.call('GET', '/v1/topics/orders/partitions/5/records');
+    expect(lines).toMatchObject([
+      { api: 'createTopic', topic: 'orders', status: 201 },
+      { api: 'produceRecords', topic: 'orders', recordCount: 1, bytes: 32, status: 200 },
+      { api: 'fetchRecords', topic: 'orders', partition: 5, status: 404 },
+    ]);
+    expect(JSON.stringify(lines)).not.toContain('secret');
+  });
+
+  it('refuses query parameters with names of the language', async () => {
+    await using door = openApp();
+    for (const name of ['__proto__', 'constructor', 'toString']) {
+      expect((await door.call('GET', `/v1/topics?${name}=1`)).status).toBe(400);
+    }
+  });
+
+  it('says that it is well', async () => {
+    await using door = openApp();
+    expect((await door.call('GET', '/v1/health')).json).toEqual({ status: 'ok' });
+  });
+});
+
+describe('the OpenAPI document', () => {
+  it('has every path of the app and no other', async () => {
+    await using door = openApp();
+    const { json } = await door.call('GET', '/v1/openapi.json');
+    expect(json).toEqual(JSON.parse(JSON.stringify(openapiDocument())));
+    const described = Object.entries(json.paths as Record<string, Record<string, { operationId: string }>>).flatMap(
+      ([path, byMethod]) =>
+        Object.entries(byMethod).map(([method, { operationId }]) => `${operationId} ${method} ${path}`),
+    );
+    const served = routes.map(
+      ({ api, method, path }) => `${api} ${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`,
+    );
+    expect(described.sort()).toEqual(served.sort());
+    expect(Object.keys(operations).sort()).toEqual(routes.map(({ api }) => api).sort());
+  });
+
+  it('refers to nothing that is not in it', async () => {
+    const text = JSON.stringify(openapiDocument());
+    for (const [, pointer] of text.matchAll(/"\$ref":"#\/([^"]+)"/g)) {
+      const found = (pointer ?? '')
+        .split('/')
+        .reduce<unknown>((at, step) => (at as Record<string, unknown>)[step], openapiDocument());
+      expect(found).toBeDefined();
+    }
+  });
+});
+
+describe('PROTOCOL.md', () => {
+  it('has the table of errors as errors.ts has it', () => {
+    const rows = Object.entries(errorTable).map(([code, [number, retriable, status, effect, advice]]) => {
+      return `| ${code} | ${number} | ${status} | ${retriable ? 'yes' : 'no'} | ${effect} | ${advice} |`;
+    });
+    const table = [
+      '| code | Kafka no. | status | retriable | effect | what to do |',
+      '|---|---:|---:|---|---|---|',
+      ...rows,
+    ];
+    expect(protocol).toContain(`${table.join('\n')}\n`);
+  });
+
+  it('names every path', () => {
+    for (const { method, path } of routes) {
+      expect(protocol).toContain(`\`${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}\``);
+    }
+  });
+});
