@@ -18,18 +18,22 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Log>
     const objectStore = createMemoryObjectStore({ clock, randomBytes });
     return createLog({ objectStore, metadataStore: openSqliteMetadataStore(':memory:'), clock, randomBytes });
   }
-  const folder = await openDataFolder(options.dir);
+  const opened: { close(): Promise<void> }[] = [];
+  const closeAll = async () => {
+    for (const one of opened.reverse()) await one.close();
+  };
   try {
+    const folder = await openDataFolder(options.dir);
+    opened.push(folder);
     const metadataStore = openSqliteMetadataStore(folder.metadataPath);
+    opened.push(metadataStore);
     const objectStore = await openFileObjectStore({ dir: folder.dir, clock, randomBytes });
     const log = createLog({ objectStore, metadataStore, clock, randomBytes });
-    const close = async () => {
-      await log.close();
-      await folder.close();
-    };
-    return { ...log, close };
+    // The log closes its stores itself, after what is under way in them.
+    opened.splice(1, 1, log);
+    return { ...log, close: closeAll };
   } catch (error) {
-    await folder.close();
+    await closeAll();
     throw error;
   }
 }
