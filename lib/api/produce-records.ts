@@ -8,6 +8,7 @@
 import type { RandomBytes } from '../clock.ts';
 import { type ErrorCode, InvariantError, isLogError, LogError } from '../errors.ts';
 import type { Partition } from '../ids.ts';
+import { producerBatchesMax } from '../limits.ts';
 import type { ProduceResult, TopicSummary } from '../log.ts';
 import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
 import type { Record as LogRecord } from '../record/record.ts';
@@ -101,7 +102,7 @@ function randomPartition(partitionCount: number, randomBytes: RandomBytes): Part
 }
 
 type EncodedPartition =
-  | { readonly batches: { partition: Partition; batch: Uint8Array; isTrusted: true }[] }
+  | { readonly batches: { partition: Partition; batch: Uint8Array }[] }
   | { readonly partition: Partition; readonly error: LogError };
 
 /** Fills batches up to `max.message.bytes`. A partition with a record that fits none is refused as a whole. */
@@ -113,7 +114,7 @@ function encodePartition(
 ): EncodedPartition {
   const bytesMax = Number(config['max.message.bytes']?.value);
   const codec = codecOf(config['compression.type']?.value);
-  const batches: { partition: Partition; batch: Uint8Array; isTrusted: true }[] = [];
+  const batches: { partition: Partition; batch: Uint8Array }[] = [];
   try {
     let start = 0;
     while (start < records.length) {
@@ -121,8 +122,14 @@ function encodePartition(
       const producer = sequence && { ...sequence, baseSequence: (sequence.baseSequence + start) % 2 ** 31 };
       const batch = encodeBatch({ records: records.slice(start, end), codec, ...(producer && { producer }) });
       if (batch.byteLength > bytesMax) throw tooLarge(batch.byteLength, bytesMax);
-      batches.push({ partition, batch, isTrusted: true });
+      batches.push({ partition, batch });
       start = end;
+    }
+    if (sequence !== undefined && batches.length > producerBatchesMax) {
+      // The log remembers so many batches of a producer; a resend of more could not be told apart from something new.
+      throw invalid(
+        `records of partition ${partition} make ${batches.length} batches; with producerId at most ${producerBatchesMax} in one request`,
+      );
     }
     return { batches };
   } catch (error) {

@@ -5,7 +5,7 @@
 
 import { close, constants, fdatasync, fsync, open, read, writev } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { InvariantError, isLogError, LogError } from '../errors.ts';
 
@@ -56,8 +56,10 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /** Makes `folder` and what is missing above it, durably. */
 export async function makeFolder(folder: string): Promise<void> {
-  const made = await mkdir(folder, { recursive: true });
-  if (made !== undefined) await syncFolder(join(made, '..'));
+  const first = await mkdir(folder, { recursive: true });
+  if (first === undefined) return;
+  // Each new folder is an entry of the one above it.
+  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
 }
 
 /**

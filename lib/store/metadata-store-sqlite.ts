@@ -211,6 +211,9 @@ function openDatabase(path: string): DatabaseSync {
       );
     }
     if (version === 0) database.exec(`BEGIN; ${schema} COMMIT;`);
+    // A killed process may have left commits that were written and not synced. A checkpoint syncs them, and it has to,
+    // before readers see them and resends are answered from them.
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     return database;
   } catch (error) {
     database?.close();

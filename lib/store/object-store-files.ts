@@ -24,6 +24,7 @@ import {
   readInto,
   removeTemporaryFiles,
   storageError,
+  syncFolder,
   type WritePieces,
   writePieces,
 } from './file-io.ts';
@@ -57,6 +58,8 @@ export async function openFileObjectStore(options: FileObjectStoreOptions): Prom
   try {
     for (const folder of [folders.volumes, folders.temporary]) await makeFolder(folder);
     await removeTemporaryFiles(folders.temporary);
+    // A process killed between renaming a new volume and syncing the folder left a name that may yet be lost.
+    for (const folder of [folders.volumes, folders.objects]) await syncFolder(folder);
     const found = await findVolumes(folders.volumes);
     const objectIds = createObjectIds(clock, randomBytes, found.timestamp);
     const writer = new VolumeWriter({
@@ -79,12 +82,6 @@ interface Folders {
   readonly temporary: string;
 }
 
-interface Folders {
-  readonly volumes: string;
-  readonly objects: string;
-  readonly temporary: string;
-}
-
 class FileObjectStore implements ObjectStore {
   readonly #folders: Folders;
   readonly #objectIds: ObjectIds;
@@ -92,6 +89,8 @@ class FileObjectStore implements ObjectStore {
   readonly #write: WritePieces;
   readonly #readFiles = new ReadFiles(openFilesMax);
   readonly #knownLengths = new Map<ObjectId, number>();
+  /** Folders of own files that are sure to be found again after a crash. */
+  readonly #shards = new Set<string>();
   readonly #underWay = new Set<Promise<unknown>>();
   #isClosed = false;
 
@@ -130,7 +129,7 @@ class FileObjectStore implements ObjectStore {
     const objectId = this.#objectIds.unplaced();
     const path = this.#ownPath(objectId);
     try {
-      await makeFolder(join(path, '..'));
+      await this.#makeShard(join(path, '..'));
       // Put if absent: ids of this process only ascend, and no other process puts here.
       await makeFile(join(this.#folders.temporary, `${objectId}.tmp`), async (fd) => {
         await this.#write(fd, body, 0);
@@ -140,6 +139,14 @@ class FileObjectStore implements ObjectStore {
       throw storageError('write', path, error);
     }
     return objectId;
+  }
+
+  /** Whoever made the folder may not have synced it yet, so everyone does who has not seen it synced. */
+  async #makeShard(folder: string): Promise<void> {
+    if (this.#shards.has(folder)) return;
+    await makeFolder(folder);
+    await syncFolder(this.#folders.objects);
+    this.#shards.add(folder);
   }
 
   async #read(objectId: ObjectId, byteStart: number, byteLength: number): Promise<Uint8Array> {

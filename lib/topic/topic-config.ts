@@ -93,7 +93,8 @@ function parseValue(key: ConfigKey, value: unknown): string {
   const text = typeof value === 'number' ? String(value) : value;
   const allowed = typeof text === 'string' ? keys[key].check(text) : 'a string or a number';
   if (typeof text === 'string' && allowed === undefined) return text;
-  throw new LogError('INVALID_CONFIG', `config ${key} is ${JSON.stringify(value)}, allowed is ${allowed}`);
+  const seen = typeof text === 'string' ? JSON.stringify(text.slice(0, 80)) : typeof value;
+  throw new LogError('INVALID_CONFIG', `config ${key} is ${seen}, allowed is ${allowed}`);
 }
 
 function unknownKey(key: string): LogError {

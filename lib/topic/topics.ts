@@ -42,12 +42,13 @@ export function createTopics(deps: {
   const lookUp = async (name: TopicName) => {
     const entry = cached.get(name);
     if (entry !== undefined && clock.nowMs() - entry.readAtMs < cacheAgeMsMax) return entry;
+    const readAtMs = clock.nowMs();
     const item = await readItem(name);
     const { topic, topicId, partitionCount } = item;
     const fresh = {
       item,
       topic: { topic, topicId, partitionCount, config: topicConfig(item.config) },
-      readAtMs: clock.nowMs(),
+      readAtMs,
     };
     cached.delete(name);
     cached.set(name, fresh);

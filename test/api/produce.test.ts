@@ -34,6 +34,22 @@ describe('produce of JSON records', () => {
     expect(await values(door, 3)).toEqual(['v0', 'v2']);
   });
 
+  it('refuses more batches of a producer for one partition than the log remembers', async () => {
+    await using door = await openOrders(1, { 'max.message.bytes': '200' });
+    const body = (count: number) => ({
+      producerId: 1,
+      producerEpoch: 0,
+      baseSequences: { 0: 0 },
+      records: Array.from({ length: count }, () => ({ partition: 0, value: 'x'.repeat(100) })),
+    });
+    const { status, json } = await door.call('POST', records, body(6));
+    expect([status, json.code, json.effect]).toEqual([400, 'INVALID_REQUEST', 'none']);
+    expect(await values(door)).toEqual([]);
+    expect((await door.call('POST', records, body(5))).status).toBe(200);
+    expect((await door.call('POST', records, body(5))).status).toBe(200);
+    expect(await values(door)).toHaveLength(5);
+  });
+
   it('sends keys where every Kafka client sends them', async () => {
     await using door = await openOrders(7);
     for (const key of ['customer-7', 'ä', '', 21, { a: 1 }]) {

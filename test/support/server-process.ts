@@ -1,4 +1,4 @@
-/** A server in a process of its own, to be killed. */
+/** `millrace dev` in a process of its own, to be killed. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,24 +24,27 @@ export class StartFailure extends Error {
   }
 }
 
-const serve = join(import.meta.dirname, 'serve.ts');
+const cli = join(import.meta.dirname, '../../lib/cli/millrace.ts');
 const startMsMax = 20_000;
 
 /** Throws `StartFailure`; with `killAfterMs` the process is killed then, ready or not, and this throws as well. */
 export async function startServerProcess(dir: string, killAfterMs?: number): Promise<ServerProcess> {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [serve, dir], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [cli, 'dev', '--data', dir, '--port', '0', '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const exited = once(child, 'exit');
+  let ready = '';
   let output = '';
   const timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs ?? startMsMax);
   const url = await new Promise<string>((resolve, reject) => {
-    const onData = (chunk: Buffer) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      ready += chunk.toString();
+      if (ready.endsWith('\n') && killAfterMs === undefined) resolve((JSON.parse(ready) as { url: string }).url);
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
       output += chunk.toString();
-      const [found] = /http:\/\/127\.0\.0\.1:\d+/.exec(output) ?? [];
-      if (found !== undefined && killAfterMs === undefined) resolve(found);
-    };
-    child.stdout.on('data', onData);
-    child.stderr.on('data', onData);
+    });
     child.once('close', (exitCode) => reject(new StartFailure(exitCode, output)));
   }).finally(() => clearTimeout(timer));
   const end = async (signal: NodeJS.Signals) => {

@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isLogError } from '../../lib/errors.ts';
+import type { MetadataStore } from '../../lib/store/metadata-store.ts';
+import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
+import { testMetadataStore } from '../contract/metadata-store.ts';
+
+let folder: string;
+let fileCount = 0;
+const newPath = () => join(folder, `${fileCount++}.sqlite`);
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-metadata-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+testMetadataStore('SQLite in memory', async () => openSqliteMetadataStore(':memory:'));
+testMetadataStore('SQLite in a file, reopened before each call', async () => reopened(newPath()));
+
+describe('a metadata file', () => {
+  test('of a newer version is refused, and says what to do', () => {
+    const path = newPath();
+    const database = new DatabaseSync(path);
+    database.exec('PRAGMA user_version = 99');
+    database.close();
+    expect(() => openSqliteMetadataStore(path)).toThrow(/format 99.*reads up to 1; upgrade/);
+  });
+
+  test('that another process holds, that is no database, or whose folder is not there, is refused', async () => {
+    const path = newPath();
+    const store = openSqliteMetadataStore(path);
+    await store.nextProducerId();
+    for (const bad of [path, import.meta.filename, join(folder, 'missing', 'file.sqlite')]) {
+      try {
+        openSqliteMetadataStore(bad);
+        expect.unreachable(`${bad} was opened`);
+      } catch (error) {
+        expect(isLogError(error, 'KAFKA_STORAGE_ERROR'), String(error)).toBe(true);
+      }
+    }
+    await store.close();
+  });
+});
+
+/** Closes and opens the file again before each call, as long as no other call is under way. */
+function reopened(path: string): MetadataStore {
+  let store = openSqliteMetadataStore(path);
+  let underWay = 0;
+  let isClosed = false;
+  return new Proxy(store, {
+    get: (_, name: keyof MetadataStore) => {
+      if (!(name in store)) return undefined;
+      if (name === 'close') {
+        return async () => {
+          isClosed = true;
+          await store.close();
+        };
+      }
+      return async (...args: unknown[]) => {
+        if (underWay++ === 0 && !isClosed) {
+          void store.close();
+          store = openSqliteMetadataStore(path);
+        }
+        try {
+          return await (store[name] as (...given: unknown[]) => Promise<unknown>)(...args);
+        } finally {
+          underWay -= 1;
+        }
+      };
+    },
+  });
+}

@@ -1,0 +1,46 @@
+/** README.md in pieces, for the tests that hold it to its word. */
+
+import { readFileSync } from 'node:fs';
+
+export const repository = new URL('../../', import.meta.url);
+export const readme = readFileSync(new URL('README.md', repository), 'utf8');
+
+/** The address that README's commands and snippets name. */
+export const readmeUrl = 'http://127.0.0.1:8092';
+
+export interface Snippet {
+  /** The file it is, such as `test/examples/produce.ts`. */
+  readonly path: string;
+  readonly code: string;
+  /** The block of text behind it, where there is one. */
+  readonly output: string;
+}
+
+export function readmeSnippets(): Snippet[] {
+  const pattern =
+    /<!-- (test\/examples\/[\w-]+\.ts) -->\n```ts\n(.*?)```\n(?:(?:(?!<!--|```).)*?```text\n(.*?)```\n)?/gs;
+  return [...readme.matchAll(pattern)].map(([, path = '', code = '', output = '']) => ({ path, code, output }));
+}
+
+export interface SessionStep {
+  readonly command: string;
+  readonly output: string;
+}
+
+/** Every `console` block, in order; a command is a line that begins with `$ `. */
+export function readmeSession(): SessionStep[] {
+  return [...readme.matchAll(/^```console\n(.*?)^```$/gms)]
+    .flatMap(([, block = '']) => block.split(/^\$ /m).slice(1))
+    .map((step) => {
+      const end = step.indexOf('\n');
+      return { command: step.slice(0, end), output: step.slice(end + 1).trimEnd() };
+    });
+}
+
+/** What differs from run to run. */
+export function normalise(text: string): string {
+  return text
+    .replace(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, 'UUID')
+    .replace(/"timestamp":\d{13}\b/g, '"timestamp":TIME')
+    .trimEnd();
+}
