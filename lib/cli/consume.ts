@@ -17,7 +17,7 @@ interface ConsumeOptions extends EndpointOptions {
   readonly partition?: readonly number[];
   readonly follow?: true;
   readonly max?: number;
-  readonly format?: string;
+  readonly format?: Formatter;
   readonly json?: true;
   readonly progress?: boolean;
 }
@@ -32,7 +32,7 @@ export function addConsumeCommand(program: Command): void {
     .option('-p, --partition <list>', 'only these: 0 or 0,2 or 4-7; can be repeated', parsePartitionList)
     .option('--follow', 'at the end, wait for more until Ctrl-C')
     .option('-c, --max <count>', 'stop after this many records', parseWhole(1, Number.MAX_SAFE_INTEGER))
-    .option('-f, --format <format>', "how to print a record, as kcat's -f")
+    .option('-f, --format <format>', "how to print a record, as kcat's -f", compileFormat)
     .addOption(new Option('--json', 'print one JSON record a line').conflicts('format'))
     .option(
       '--progress',
@@ -63,7 +63,7 @@ Examples:
   millrace consume orders --format '%p:%o %k = %s\\n' | head`;
 
 async function runConsume(topic: TopicName, options: ConsumeOptions): Promise<void> {
-  const format = await chooseFormat(topic, options);
+  const format = await chooseFormat(options);
   await untilInterrupted((interrupt) => withClient(options, (log) => consume(log, topic, format, options, interrupt)));
 }
 
@@ -117,9 +117,8 @@ async function consume(
   if (options.progress) note(progress.summary());
 }
 
-async function chooseFormat(topic: TopicName, { format, json }: ConsumeOptions): Promise<Formatter> {
-  if (format !== undefined) return compileFormat(format, topic);
-  if (!json) return formatValueLine;
+async function chooseFormat({ format = formatValueLine, json }: ConsumeOptions): Promise<Formatter> {
+  if (!json) return format;
   const { formatJsonLine } = await import('./json-lines.ts');
   return formatJsonLine;
 }

@@ -38,6 +38,10 @@ export function describeFailure(
   if (error instanceof CommanderError) {
     return { text: '', exitCode: error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUse };
   }
+  // Ctrl-C before a command had anything to tell.
+  if (error instanceof Error && error.name === 'AbortError' && !withStack) {
+    return { text: 'millrace: interrupted', exitCode: exitCodes.failed };
+  }
   const lines = [`millrace: ${messageOf(error)}`];
   const cause = error instanceof CommandError ? error.cause : error;
   const advice = error instanceof CommandError && error.advice !== undefined ? error.advice : adviceOf(cause);

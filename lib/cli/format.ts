@@ -23,25 +23,25 @@ export const formatTokens = {
   '%%': 'a percent sign',
 } as const;
 
-const writers: Readonly<Record<string, (topic: string) => Formatter>> = {
-  s: () => (record, sink) => sink.bytes(record.value),
-  S: () => (record, sink) => sink.text(String(lengthOf(record.value))),
-  R: () => (record, sink) => sink.bytes(lengthBytes(lengthOf(record.value))),
-  k: () => (record, sink) => sink.bytes(record.key),
-  K: () => (record, sink) => sink.text(String(lengthOf(record.key))),
-  h: () => writeHeaders,
-  T: () => (record, sink) => sink.text(String(record.timestamp)),
-  t: (topic) => (_record, sink) => sink.text(topic),
-  p: () => (record, sink) => sink.text(String(record.partition)),
-  o: () => (record, sink) => sink.text(String(record.offset)),
-  '%': () => (_record, sink) => sink.text('%'),
+const writers: Readonly<Record<string, Formatter>> = {
+  s: (record, sink) => sink.bytes(record.value),
+  S: (record, sink) => sink.text(String(lengthOf(record.value))),
+  R: (record, sink) => sink.bytes(lengthBytes(lengthOf(record.value))),
+  k: (record, sink) => sink.bytes(record.key),
+  K: (record, sink) => sink.text(String(lengthOf(record.key))),
+  h: writeHeaders,
+  T: (record, sink) => sink.text(String(record.timestamp)),
+  t: (record, sink) => sink.text(record.topic),
+  p: (record, sink) => sink.text(String(record.partition)),
+  o: (record, sink) => sink.text(String(record.offset)),
+  '%': (_record, sink) => sink.text('%'),
 };
 
 /**
  * `%` tokens as in `formatTokens`, `\n`, `\r`, `\t`, `\0`, `\\` and `\xNN`; all else stands for itself. As in kcat nothing
  * is added between records: a format usually ends in `\n`. Throws `InvalidArgumentError` for a token it does not know.
  */
-export function compileFormat(format: string, topic: string): Formatter {
+export function compileFormat(format: string): Formatter {
   const steps: Formatter[] = [];
   let end = 0;
   for (const match of format.matchAll(/%(.?)/gsu)) {
@@ -51,7 +51,7 @@ export function compileFormat(format: string, topic: string): Formatter {
     if (writer === undefined) {
       throw new InvalidArgumentError(`%${match[1]} is not known; use ${Object.keys(formatTokens).join(' ')}`);
     }
-    steps.push(writer(topic));
+    steps.push(writer);
     end = match.index + match[0].length;
   }
   const rest = unescapeText(format.slice(end));

@@ -42,7 +42,15 @@ export function errorOf(response: TransportResponse): LogError {
     // No document of ours, for example a proxy's page: the status says what is known.
     problem = undefined;
   }
-  return problemToError(problem, response.status);
+  const error = problemToError(problem, response.status);
+  const seconds = Number(response.header('retry-after'));
+  if (!(seconds > 0) || (error.details !== undefined && 'retryAfterMs' in error.details)) return error;
+  const { code, message, retriable, effect } = error;
+  return new LogError(code, message, {
+    retriable,
+    effect,
+    details: { ...error.details, retryAfterMs: seconds * 1000 },
+  });
 }
 
 export function parseBody(response: TransportResponse): unknown {
@@ -57,10 +65,13 @@ export function topicPath(topic: string, rest = ''): string {
   return `/v1/topics/${encodeURIComponent(topic)}${rest}`;
 }
 
+/** A log may ask for patience, within reason. */
+const retryAfterMsMax = 30_000;
+
 /** The wait before attempt `attempt` (from 1): doubles from 50 ms to 2 s, half of it by chance; or what the log asked for. */
 export function retryDelayMs(attempt: number, error: LogError): number {
   const { retryAfterMs } = (error.details ?? {}) as { retryAfterMs?: unknown };
-  if (typeof retryAfterMs === 'number') return retryAfterMs;
+  if (typeof retryAfterMs === 'number') return Math.min(retryAfterMs, retryAfterMsMax);
   const fullMs = Math.min(50 * 2 ** Math.min(attempt - 1, 10), 2_000);
   return fullMs / 2 + Math.random() * (fullMs / 2);
 }

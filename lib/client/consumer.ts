@@ -4,6 +4,7 @@
  */
 
 import { isLogError, LogError } from '../errors.ts';
+import { fetchPartitionsMax } from '../limits.ts';
 import type { TopicDescription } from '../log.ts';
 import type { RecordHeader } from '../record/record.ts';
 import { checkCrc, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
@@ -75,6 +76,10 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   readonly #options: ConsumerOptions;
   readonly #closing = new AbortController();
   readonly #positions = new Map<number, number>();
+  /** Where to fetch next: ahead of the positions by what was fetched and not handed out yet. */
+  readonly #next = new Map<number, number>();
+  /** Since when a partition has failed while others answered. */
+  readonly #failingSinceMs = new Map<number, number>();
 
   constructor(transport: Transport, topic: string, options: ConsumerOptions = {}) {
     this.#transport = transport;
@@ -89,6 +94,18 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
 
   get positions(): ReadonlyMap<number, number> {
     return this.#positions;
+  }
+
+  /** Goes on with `offset`, also in the midst of an iteration. Throws for a partition that is not read. */
+  seek(partition: number, offset: number): void {
+    if (!this.#positions.has(partition)) {
+      throw new LogError('INVALID_REQUEST', `partition ${partition} is not read, or the iteration has not begun`);
+    }
+    if (!(Number.isSafeInteger(offset) && offset >= 0)) {
+      throw new LogError('INVALID_REQUEST', `offset is ${offset}, allowed is a whole number from 0 on`);
+    }
+    this.#positions.set(partition, offset);
+    this.#next.set(partition, offset);
   }
 
   /** Ends the iteration. */
@@ -108,20 +125,22 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     const stopped = AbortSignal.any([signal, iteration.signal]);
     try {
       const ends = await this.#begin(stopped);
-      // Where to fetch next: ahead of the positions by what was fetched and not handed out yet.
-      const next = new Map(this.#positions);
+      const next = this.#next;
+      next.clear();
+      for (const [partition, position] of this.#positions) next.set(partition, position);
       const isWanted = (partition: number) => follow || (next.get(partition) ?? 0) < (ends.get(partition) ?? 0);
       const fetchMore = () => {
         const partitions = [...next].filter(([partition]) => isWanted(partition));
-        return partitions.length === 0 ? undefined : this.#fetch(partitions, stopped);
+        return partitions.length === 0 ? undefined : this.#fetch(partitions.slice(0, fetchPartitionsMax), stopped);
       };
       let readTopicAtMs = Date.now();
       let fetching = fetchMore();
       while (fetching !== undefined && !stopped.aborted) {
-        const fetched = await fetching;
-        for (const { partition, nextOffset } of fetched) {
+        // After a seek the answer to an older fetch is of no use.
+        const fetched = (await fetching).filter(({ partition, offset }) => next.get(partition) === offset);
+        for (const { partition, nextOffset, batches } of fetched) {
           // Whoever was served goes to the back, so that no partition starves behind another.
-          next.delete(partition);
+          if (batches.length > 0 || next.size > fetchPartitionsMax) next.delete(partition);
           next.set(partition, nextOffset);
         }
         if (follow && Date.now() - readTopicAtMs > topicAgeMsMax) {
@@ -133,13 +152,21 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
         fetching?.catch(() => {});
         for (const one of fetched) {
           const end = follow ? Number.POSITIVE_INFINITY : (ends.get(one.partition) ?? 0);
+          let position = this.#positions.get(one.partition);
+          // Else sought while the records of another partition were handed out.
+          if (position !== one.offset) continue;
           for (const record of this.#records(one, end)) {
             if (signal.aborted) return;
-            this.#positions.set(one.partition, record.offset + 1);
+            position = record.offset + 1;
+            this.#positions.set(one.partition, position);
             yield record;
+            if (this.#positions.get(one.partition) !== position) break;
           }
+          if (this.#positions.get(one.partition) !== position) continue;
           this.#positions.set(one.partition, Math.min(one.nextOffset, end));
         }
+        // At the end already, unless a seek has gone back from it.
+        fetching ??= fetchMore();
       }
     } catch (error) {
       if (!stopped.aborted) throw error;
@@ -198,15 +225,30 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   async #fetch(partitions: readonly (readonly [number, number])[], signal: AbortSignal): Promise<FetchedPartition[]> {
     const { follow = true, maxBytes = 4 * 1024 * 1024, maxWaitMs = 5_000 } = this.#options;
     const fetch = { partitions, maxBytes, maxWaitMs: follow ? maxWaitMs : 0, signal };
-    const fetched = await this.#retrying(signal, () => fetchBatches(this.#transport, this.topic, fetch));
-    const answers: FetchedPartition[] = [];
-    for (const one of fetched) {
-      if (!('error' in one)) answers.push(one);
-      else if (isLogError(one.error, 'OFFSET_OUT_OF_RANGE'))
-        answers.push(await this.#reset(one.partition, one.error, signal));
-      else if (!one.error.retriable || isLogError(one.error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw one.error;
-    }
-    return answers;
+    return this.#retrying(signal, async () => {
+      const answers: FetchedPartition[] = [];
+      let failure: LogError | undefined;
+      for (const one of await fetchBatches(this.#transport, this.topic, fetch)) {
+        if (!('error' in one)) {
+          this.#failingSinceMs.delete(one.partition);
+          answers.push(one);
+        } else if (isLogError(one.error, 'OFFSET_OUT_OF_RANGE')) {
+          answers.push(await this.#reset(one.partition, one.error, signal));
+        } else {
+          if (!this.#canPass(one)) throw one.error;
+          failure = one.error;
+        }
+      }
+      // What was read is handed out before the failed ones are asked again; with nothing read that would not wait at all.
+      if (failure !== undefined && answers.every(({ batches }) => batches.length === 0)) throw failure;
+      return answers;
+    });
+  }
+
+  #canPass({ partition, error }: { readonly partition: number; readonly error: LogError }): boolean {
+    const sinceMs = this.#failingSinceMs.get(partition) ?? Date.now();
+    this.#failingSinceMs.set(partition, sinceMs);
+    return error.retriable && !isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') && Date.now() - sinceMs < failingMsMax;
   }
 
   async #reset(partition: number, error: LogError, signal: AbortSignal): Promise<FetchedPartition> {
@@ -217,7 +259,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       query: { timestamp: offsetReset },
       signal,
     });
-    return { partition, offset, batches: [], nextOffset: offset };
+    return { partition, offset: this.#next.get(partition) ?? offset, batches: [], nextOffset: offset };
   }
 
   async #offsetAt(partition: number, time: Date, signal: AbortSignal): Promise<number | undefined> {

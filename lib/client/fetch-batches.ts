@@ -1,6 +1,6 @@
 /** One fetch of many partitions as record batches. */
 
-import { LogError } from '../errors.ts';
+import { type ErrorCode, LogError } from '../errors.ts';
 import {
   batchesContentType,
   decodeFrames,
@@ -8,9 +8,10 @@ import {
   parsePartitions,
   partitionsHeader,
   problemContentType,
+  problemToError,
 } from '../wire.ts';
-import { errorOf, requestTimeoutMs, topicPath } from './api-calls.ts';
-import type { Transport } from './transport.ts';
+import { errorOf, parseBody, requestTimeoutMs, topicPath } from './api-calls.ts';
+import type { Transport, TransportResponse } from './transport.ts';
 
 export interface FetchedPartition {
   readonly partition: number;
@@ -45,6 +46,8 @@ export async function fetchBatches(
   });
   const watermarks = response.header(partitionsHeader);
   if (watermarks === undefined) {
+    const failures = response.status < 300 ? undefined : failuresOf(response);
+    if (failures !== undefined) return failures;
     throw response.status < 300
       ? new LogError('UNKNOWN_SERVER_ERROR', `answer has no header ${partitionsHeader}`)
       : errorOf(response);
@@ -55,9 +58,25 @@ export async function fetchBatches(
     const offset = offsetOf.get(partition) ?? nextOffset;
     if (code !== undefined) {
       const message = `partition ${partition} of topic ${topic}, offset ${offset}: ${code} (log start offset ${logStartOffset}, high watermark ${highWatermark})`;
-      return { partition, error: new LogError(code, message) };
+      const details = { partition, offset, logStartOffset, highWatermark };
+      return { partition, error: new LogError<ErrorCode>(code, message, { details }) };
     }
     const batches = (batchesOf.get(partition) ?? []).map(({ batch }) => batch);
     return { partition, offset, batches, nextOffset };
+  });
+}
+
+/** Where every partition failed the answer is the first one's problem, and beside it stands one for each partition. */
+function failuresOf(response: TransportResponse): { partition: number; error: LogError }[] | undefined {
+  let document: { readonly partitions?: unknown } | null;
+  try {
+    document = parseBody(response) as { readonly partitions?: unknown } | null;
+  } catch {
+    return undefined;
+  }
+  const entries = document?.partitions;
+  if (!Array.isArray(entries) || entries.length === 0) return undefined;
+  return entries.map((entry: { readonly partition: number }) => {
+    return { partition: entry.partition, error: problemToError(entry, response.status) };
   });
 }

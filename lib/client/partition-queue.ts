@@ -38,6 +38,8 @@ export interface QueuedBatch {
   attempts: number;
   /** An attempt had an unknown effect. */
   maybeAppended: boolean;
+  /** Earlier batches had no answer yet when this one was sent, so its request may have overtaken theirs. */
+  wasBehind: boolean;
 }
 
 /** Bytes of a batch beside its records. */
@@ -63,6 +65,7 @@ export class PartitionQueue {
   #needsRenewal = false;
   #isRecovering = false;
   #notBeforeMs = 0;
+  #wakeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(partition: number, compression: Codec, lingerMs: number, wake: () => void) {
     this.partition = partition;
@@ -90,17 +93,32 @@ export class PartitionQueue {
     this.#open = undefined;
   }
 
-  /** The batch to send now, if one may go. */
-  take(inFlightMax: number): QueuedBatch | undefined {
+  /**
+   * The batch to send now, if one may go. `inFlightMax` bounds how far it may be ahead of the oldest batch without an
+   * answer: batches settled in between count, since the log would have forgotten the oldest one after so many.
+   */
+  take(inFlightMax: number, isFlushing: boolean): QueuedBatch | undefined {
     if (this.#needsRenewal) {
       if (this.#inFlight.size > 0) return undefined;
       this.#renew();
     }
-    if (Date.now() < this.#notBeforeMs) return undefined;
+    const waitMs = this.#notBeforeMs - Date.now();
+    if (waitMs > 0) {
+      // Asked for at every refusal, since a timer may fire a moment before the clock says so.
+      this.#wakeTimer ??= setTimeout(() => {
+        this.#wakeTimer = undefined;
+        this.#wake();
+      }, Math.ceil(waitMs));
+      return undefined;
+    }
     if (this.#inFlight.size >= (this.#isRecovering ? 1 : inFlightMax)) return undefined;
-    if (this.#ready.length === 0 && this.#inFlight.size === 0 && this.#lingerMs === 0) this.seal();
-    const batch = this.#ready.shift();
+    if (this.#ready.length === 0 && this.#inFlight.size === 0 && (isFlushing || this.#lingerMs === 0)) this.seal();
+    const [batch] = this.#ready;
+    const [oldest] = this.#inFlight;
     if (batch === undefined) return undefined;
+    if (oldest !== undefined && batch.order - oldest.order >= inFlightMax) return undefined;
+    this.#ready.shift();
+    batch.wasBehind = oldest !== undefined;
     if (batch.baseSequence === undefined) {
       batch.baseSequence = this.#nextSequence;
       this.#nextSequence = (this.#nextSequence + batch.records.length) % 2 ** 31;
@@ -144,13 +162,13 @@ export class PartitionQueue {
   }
 
   failed(batch: QueuedBatch, error: LogError, isIdempotent: boolean): void {
-    const hasEarlier = [...this.#ready, ...this.#inFlight].some(({ order }) => order < batch.order);
     this.#inFlight.delete(batch);
     if (error.effect === 'unknown') batch.maybeAppended = true;
     const isExpired = batch.records.some(({ deadlineMs }) => Date.now() >= deadlineMs);
     const isOutOfOrder = isIdempotent && isLogError(error, 'OUT_OF_ORDER_SEQUENCE_NUMBER');
 
-    if (isOutOfOrder && hasEarlier && !isExpired) {
+    if (isOutOfOrder && batch.wasBehind && !isExpired) {
+      // Not a new id: a copy of the refused request may still be under way, and must then count as the same batch.
       this.#sendAgain(batch, 0);
       return;
     }
@@ -180,6 +198,7 @@ export class PartitionQueue {
       baseSequence: undefined,
       attempts: 0,
       maybeAppended: false,
+      wasBehind: false,
     };
     this.#open = batch;
     if (this.#lingerMs > 0) {
@@ -196,9 +215,7 @@ export class PartitionQueue {
     const behind = this.#ready.findIndex(({ order }) => order > batch.order);
     this.#ready.splice(behind === -1 ? this.#ready.length : behind, 0, batch);
     this.#isRecovering = true;
-    if (delayMs === 0) return;
-    this.#notBeforeMs = Date.now() + delayMs;
-    setTimeout(this.#wake, delayMs + 1);
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, Date.now() + delayMs);
   }
 
   /**

@@ -8,15 +8,16 @@
 
 import { isLogError, LogError } from '../errors.ts';
 import type { TopicDescription } from '../log.ts';
-import { recordBytesBound } from '../record/encode-batch.ts';
-import type { Codec } from '../record/record-batch.ts';
+import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
+import type { Record } from '../record/record.ts';
+import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
 import { partitionForKey } from '../topic/partitioner.ts';
-import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
+import { callJson, requestTimeoutMs, retryDelayMs, topicPath } from './api-calls.ts';
 import { PartitionQueue, type ProducerIdentity, type QueuedBatch } from './partition-queue.ts';
 import { type ProducerRecord, toRecord } from './producer-record.ts';
 import { sendBatches } from './send-batches.ts';
 import type { Transport } from './transport.ts';
-import { deadlineSignal, sleep } from './waiting.ts';
+import { sleep } from './waiting.ts';
 
 export interface ProducerOptions {
   /** The log drops resends of the same batch. Without it a lost answer is the caller's to judge. @default true */
@@ -47,23 +48,54 @@ export interface RecordPlace {
 const batchesInFlightMax = 5;
 /** Bytes of one request; the batches of several partitions share one. */
 const sendBytesMax = 4 * 1024 * 1024;
+/** What is left of a delivery time may be too little for any answer; this much is given all the same. */
+const requestTimeoutMsMin = 100;
 /** A topic that grew is noticed after this. */
 const topicAgeMsMax = 60_000;
+
+/** The records sent between two flushes; done when the last of them has its outcome. */
+interface Round {
+  count: number;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+interface TakenRecord {
+  readonly sent: ProducerRecord;
+  readonly record: Record;
+  readonly bytes: number;
+  readonly deadlineMs: number;
+}
+
+/** Waits for the topic to be read, or for space. */
+interface WaitingRecord extends TakenRecord {
+  readonly resolve: (place: Promise<RecordPlace>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+function newRound(): Round {
+  return { count: 0, done: Promise.withResolvers() };
+}
 
 export class Producer {
   readonly topic: string;
   readonly #transport: Transport;
   readonly #options: Required<ProducerOptions>;
   readonly #queues = new Map<number, PartitionQueue>();
-  readonly #closing = new AbortController();
-  #topicInfo: { readonly info: Promise<TopicDescription>; readonly readAtMs: number } | undefined;
+  /** In the order of the calls of `send`. */
+  readonly #waiting = new Set<WaitingRecord>();
+  /** The ones that a flush waits for. */
+  readonly #openRounds = new Set<Round>();
+  #round = newRound();
+  #topicRead: { readonly topic: TopicDescription; readonly readAtMs: number } | undefined;
   #identity: Promise<ProducerIdentity> | undefined;
   #stickyPartition: number | undefined;
   #bufferedBytes = 0;
-  #waitingForSpace: (() => void)[] = [];
+  #spaceFreed = Promise.withResolvers<void>();
+  #isAdmitting = false;
+  #isClosed = false;
+  #flushCount = 0;
   #requestsInFlight = 0;
   #isPumping = false;
-  #unsettled = new Set<Promise<unknown>>();
 
   constructor(transport: Transport, topic: string, options: ProducerOptions = {}) {
     this.#transport = transport;
@@ -86,63 +118,146 @@ export class Producer {
    * Throws the `LogError` of the log: with `effect: none` the record is not there, with `unknown` it may be. Waits, for at
    * most `deliveryTimeoutMs`, while the buffer is full. `signal` ends that wait; a record that was taken is not called back.
    */
-  send(record: ProducerRecord, options: { readonly signal?: AbortSignal } = {}): Promise<RecordPlace> {
-    const sending = this.#send(record, options.signal);
-    this.#unsettled.add(sending);
-    const settled = () => void this.#unsettled.delete(sending);
-    sending.then(settled, settled);
-    return sending;
+  async send(sent: ProducerRecord, options: { readonly signal?: AbortSignal } = {}): Promise<RecordPlace> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    if (this.#isClosed) throw new LogError('INVALID_REQUEST', `the producer of topic ${this.topic} is closed`);
+    const record = toRecord(sent);
+    const bytes = recordBytesBound(record);
+    const deadlineMs = Date.now() + this.#options.deliveryTimeoutMs;
+    const taken = { sent, record, bytes, deadlineMs };
+    const round = this.#round;
+    const topic = this.#freshTopic();
+    // Who waits already goes first, whatever its size: the order of the calls is the order of the records.
+    if (topic !== undefined && this.#waiting.size === 0 && this.#hasSpaceFor(bytes)) {
+      return this.#counted(round, this.#take(taken, topic));
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<RecordPlace>();
+    const waiting: WaitingRecord = { ...taken, resolve, reject };
+    this.#waiting.add(waiting);
+    const onAbort = () => this.#waiting.delete(waiting) && reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    void this.#admit();
+    return this.#counted(round, promise).finally(() => signal?.removeEventListener('abort', onAbort));
   }
 
-  /** Resolves when everything sent so far is durable or failed. */
-  async flush(): Promise<void> {
-    for (const queue of this.#queues.values()) queue.seal();
-    this.#pumpSoon();
-    await Promise.allSettled(this.#unsettled);
+  /** Resolves when everything sent so far is durable or failed. Throws the signal's reason; sending goes on all the same. */
+  async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const settled = this.#settled();
+    if (signal === undefined) return settled;
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = () => aborted.reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await Promise.race([settled, aborted.promise]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
   }
 
-  /** Flushes; then `send` is refused. */
-  async close(): Promise<void> {
-    this.#closing.abort();
-    await this.flush();
+  /** Refuses further records, then flushes: within `deliveryTimeoutMs` every record left has its outcome. */
+  async close(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#isClosed = true;
+    await this.flush(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #send(sent: ProducerRecord, signal: AbortSignal | undefined): Promise<RecordPlace> {
-    if (this.#closing.signal.aborted)
-      throw new LogError('INVALID_REQUEST', `the producer of topic ${this.topic} is closed`);
-    const record = toRecord(sent);
-    const bytes = recordBytesBound(record);
-    const deadlineMs = Date.now() + this.#options.deliveryTimeoutMs;
-    const topic = await this.#readTopic(signal, deadlineMs);
-    const bytesMax = Number(topic.config['max.message.bytes']?.value ?? Number.POSITIVE_INFINITY);
-    if (bytes > bytesMax && this.#options.compression === 'none') {
-      throw new LogError(
-        'MESSAGE_TOO_LARGE',
-        `record of ${bytes} bytes, max.message.bytes of topic ${this.topic} is ${bytesMax}`,
-        {
-          details: { bytes, bytesMax },
-        },
-      );
+  async #settled(): Promise<void> {
+    const round = this.#round;
+    if (round.count > 0) {
+      this.#openRounds.add(round);
+      this.#round = newRound();
     }
-    await this.#waitForSpace(bytes, signal, deadlineMs);
-    const partition = this.#choosePartition(sent, record.key, topic.partitions.length);
+    if (this.#openRounds.size === 0) return;
+    this.#flushCount += 1;
+    for (const queue of this.#queues.values()) queue.seal();
+    this.#pumpSoon();
+    await Promise.all([...this.#openRounds].map(({ done }) => done.promise));
+    this.#flushCount -= 1;
+  }
+
+  /** Keeps the round open until `place` settles. */
+  #counted(round: Round, place: Promise<RecordPlace>): Promise<RecordPlace> {
+    round.count += 1;
+    const settle = () => {
+      round.count -= 1;
+      if (round.count > 0 || round === this.#round) return;
+      this.#openRounds.delete(round);
+      round.done.resolve();
+    };
+    place.then(settle, settle);
+    return place;
+  }
+
+  #hasSpaceFor(bytes: number): boolean {
+    return this.#bufferedBytes === 0 || this.#bufferedBytes + bytes <= this.#options.bufferBytesMax;
+  }
+
+  /** Puts the record into its partition's open batch. Rejects with what is wrong with it before anything is sent. */
+  async #take(taken: TakenRecord, topic: TopicDescription): Promise<RecordPlace> {
+    const { sent, record, bytes, deadlineMs } = taken;
+    const bytesMax = Number(topic.config['max.message.bytes']?.value ?? Number.POSITIVE_INFINITY);
+    if (bytes + batchHeaderBytes > bytesMax) this.#checkSize(record, bytesMax);
+    const queue = this.#queueOf(this.#choosePartition(sent, record.key, topic.partitions.length));
+    const place = queue.add({ record, bytes, deadlineMs }, Math.min(this.#options.batchBytesMax, bytesMax));
     this.#bufferedBytes += bytes;
+    this.#pumpSoon();
     try {
-      const queue = this.#queueOf(partition);
-      const place = queue.add({ record, bytes, deadlineMs }, Math.min(this.#options.batchBytesMax, bytesMax));
-      this.#pumpSoon();
       return await place;
     } finally {
       this.#bufferedBytes -= bytes;
-      while (this.#waitingForSpace.length > 0 && this.#bufferedBytes < this.#options.bufferBytesMax) {
-        this.#waitingForSpace.shift()?.();
-        break;
-      }
+      if (this.#waiting.size > 0) this.#spaceFreed.resolve();
     }
+  }
+
+  /** The estimate is on the high side, so the batch is built to see; compression may save it. */
+  #checkSize(record: Record, bytesMax: number): void {
+    const bytes = encodeBatch({ records: [record], codec: this.#options.compression }).byteLength;
+    if (bytes <= bytesMax) return;
+    const message = `a record makes a batch of ${bytes} bytes, max.message.bytes of topic ${this.topic} is ${bytesMax}`;
+    throw new LogError('MESSAGE_TOO_LARGE', message, { details: { bytes, bytesMax } });
+  }
+
+  /** Takes the waiting records one after another, as the topic is known and space comes free. One runs at a time. */
+  async #admit(): Promise<void> {
+    if (this.#isAdmitting) return;
+    this.#isAdmitting = true;
+    for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
+      try {
+        const topic = this.#freshTopic() ?? (await this.#readTopic(first.deadlineMs));
+        for (const waiting of this.#waiting) {
+          if (!this.#hasSpaceFor(waiting.bytes)) break;
+          this.#waiting.delete(waiting);
+          waiting.resolve(this.#take(waiting, topic));
+        }
+      } catch (error) {
+        // Whoever else waits would hear the same.
+        for (const waiting of this.#waiting) waiting.reject(error);
+        this.#waiting.clear();
+      }
+      await this.#waitForSpace();
+    }
+    this.#isAdmitting = false;
+  }
+
+  /** Until a record is settled, or the first one has waited for too long and is refused. */
+  async #waitForSpace(): Promise<void> {
+    const [first] = this.#waiting;
+    if (first === undefined || this.#hasSpaceFor(first.bytes)) return;
+    this.#spaceFreed = Promise.withResolvers();
+    const ended = new AbortController();
+    const waitMs = Math.max(first.deadlineMs - Date.now(), 1);
+    await Promise.race([this.#spaceFreed.promise, sleep(waitMs, ended.signal)]);
+    ended.abort();
+    if (this.#hasSpaceFor(first.bytes) || Date.now() < first.deadlineMs) return;
+    const { bufferBytesMax, deliveryTimeoutMs } = this.#options;
+    const message = `buffer of ${bufferBytesMax} bytes stayed full for ${deliveryTimeoutMs} ms`;
+    if (this.#waiting.delete(first)) first.reject(new LogError('REQUEST_TIMED_OUT', message, { effect: 'none' }));
   }
 
   #queueOf(partition: number): PartitionQueue {
@@ -165,43 +280,24 @@ export class Producer {
     return this.#stickyPartition ?? 0;
   }
 
-  async #waitForSpace(bytes: number, signal: AbortSignal | undefined, deadlineMs: number): Promise<void> {
-    const { bufferBytesMax } = this.#options;
-    while (this.#bufferedBytes > 0 && this.#bufferedBytes + bytes > bufferBytesMax) {
-      signal?.throwIfAborted();
-      if (Date.now() >= deadlineMs) {
-        const message = `buffer of ${bufferBytesMax} bytes stayed full for ${this.#options.deliveryTimeoutMs} ms`;
-        throw new LogError('REQUEST_TIMED_OUT', message, { effect: 'none' });
-      }
-      const ended = deadlineSignal(deadlineMs, signal);
-      await new Promise<void>((resolve) => {
-        this.#waitingForSpace.push(resolve);
-        ended.addEventListener('abort', () => resolve(), { once: true });
-      });
-    }
-    // One waiter is woken at a time; the next one's turn comes when this one did not use up the space.
-    if (this.#bufferedBytes + bytes < bufferBytesMax) queueMicrotask(() => this.#waitingForSpace.shift()?.());
+  #freshTopic(): TopicDescription | undefined {
+    const read = this.#topicRead;
+    return read !== undefined && Date.now() - read.readAtMs <= topicAgeMsMax ? read.topic : undefined;
   }
 
-  async #readTopic(signal: AbortSignal | undefined, deadlineMs: number): Promise<TopicDescription> {
-    if (this.#topicInfo === undefined || Date.now() - this.#topicInfo.readAtMs > topicAgeMsMax) {
-      const info = callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic));
-      const entry = { info, readAtMs: Date.now() };
-      this.#topicInfo = entry;
-      info.catch(() => {
-        if (this.#topicInfo === entry) this.#topicInfo = undefined;
-      });
-    }
-    for (let attempt = 1; ; attempt++) {
+  async #readTopic(deadlineMs: number): Promise<TopicDescription> {
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        return await (this.#topicInfo?.info ??
-          callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic)));
+        const timeoutMs = Math.max(Math.min(requestTimeoutMs, deadlineMs - Date.now()), requestTimeoutMsMin);
+        const topic = await callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic), { timeoutMs });
+        this.#topicRead = { topic, readAtMs: Date.now() };
+        return topic;
       } catch (error) {
         // Nothing of the record was sent yet. That the topic is missing will not pass by waiting.
         if (!isLogError(error) || isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
-        if (!error.retriable || Date.now() >= deadlineMs) throw withoutEffect(error);
-        await sleep(retryDelayMs(attempt, error), signal);
-        signal?.throwIfAborted();
+        const delayMs = retryDelayMs(attempt, error);
+        if (!error.retriable || Date.now() + delayMs >= deadlineMs) throw withoutEffect(error);
+        await sleep(delayMs);
       }
     }
   }
@@ -210,7 +306,7 @@ export class Producer {
   #pumpSoon(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#isPumping = false;
       this.#pump();
     });
@@ -223,7 +319,7 @@ export class Producer {
       let bytes = 0;
       for (const queue of this.#queues.values()) {
         if (bytes >= sendBytesMax) break;
-        const batch = queue.take(this.#options.idempotent ? batchesInFlightMax : 1);
+        const batch = queue.take(this.#options.idempotent ? batchesInFlightMax : 1, this.#flushCount > 0);
         if (batch === undefined) continue;
         batches.push({ queue, batch });
         bytes += batch.bytes;
@@ -250,6 +346,7 @@ export class Producer {
         this.#transport,
         this.topic,
         batches.map(({ queue, batch }) => queue.encode(batch)),
+        timeoutOf(batches.map(({ batch }) => batch)),
       );
       for (const [index, entry] of batches.entries()) {
         toSettle.delete(entry);
@@ -276,6 +373,12 @@ export class Producer {
     });
     return this.#identity;
   }
+}
+
+/** No request outlives the delivery time of what it carries. */
+function timeoutOf(batches: readonly QueuedBatch[]): number {
+  const deadlineMs = Math.min(...batches.map(({ records: [first] }) => first?.deadlineMs ?? Number.POSITIVE_INFINITY));
+  return Math.max(Math.min(requestTimeoutMs, deadlineMs - Date.now()), requestTimeoutMsMin);
 }
 
 function asLogError(error: unknown): LogError {

@@ -15,15 +15,15 @@ export async function sendBatches(
   transport: Transport,
   topic: string,
   frames: readonly Frame[],
+  timeoutMs: number = requestTimeoutMs,
 ): Promise<(BatchPlace | LogError)[]> {
   const response = await transport({
     method: 'POST',
     path: topicPath(topic, '/batches'),
     headers: { 'content-type': batchesContentType, accept: jsonContentType },
     body: encodeFrames(frames),
-    timeoutMs: requestTimeoutMs,
+    timeoutMs,
   });
-  if (response.status >= 500 && response.status !== 503) throw errorOf(response);
   const document = (response.status < 300 ? parseBody(response) : parseProblem(response)) as
     | { results?: unknown }
     | undefined;

@@ -1,7 +1,5 @@
 /** The one thing the client needs of the world: a request goes out, a whole answer comes back. */
 
-import type { LogError } from '../errors.ts';
-
 export interface TransportRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** With its leading slash, percent-encoded, without query. */
@@ -42,9 +40,4 @@ export function makeTransport(
   close: () => Promise<void>,
 ): Transport {
   return Object.assign((request: TransportRequest) => send(request), { endpoint, close });
-}
-
-/** Whether a request that failed like this may have reached the log and changed it. */
-export function mayHaveHappened(error: LogError): boolean {
-  return error.effect === 'unknown';
 }

@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest';
+import { LogError, type Millrace } from '../../lib/client/index.ts';
+import { makeTransport, type Transport } from '../../lib/client/transport.ts';
+import { seededRandom } from '../support/random.ts';
+import { doors, openClient, readAll } from './doors.ts';
+
+/** A topic with the values 0, 1, 2 and so on, spread over its partitions in turn; timestamps are 1000 apart. */
+async function fill(client: Millrace, { partitions, count }: { partitions: number; count: number }): Promise<void> {
+  await client.admin.createTopic('orders', { partitions });
+  const producer = client.producer('orders', { batchBytesMax: 200 });
+  await Promise.all(
+    Array.from({ length: count }, (_, index) =>
+      producer.send({ partition: index % partitions, value: `${index}`, timestamp: 1000 * (index + 1) }),
+    ),
+  );
+  await producer.close();
+}
+
+function aroundFetch(meddle: (send: Transport, ...request: Parameters<Transport>) => ReturnType<Transport>) {
+  return (inner: Transport): Transport =>
+    makeTransport(
+      inner.endpoint,
+      (request) => (request.path.endsWith('/fetch') ? meddle(inner, request) : inner(request)),
+      () => inner.close(),
+    );
+}
+
+describe.each(doors)('a consumer over %s', (door) => {
+  test('reads every partition in order, in answers of a few bytes, and ends at the high watermark', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 3, count: 300 });
+    const consumer = client.consumer('orders', { follow: false, maxBytes: 1 });
+    const seen: number[][] = [[], [], []];
+    for await (const { partition, offset } of consumer) seen[partition]?.push(offset);
+    const all = Array.from({ length: 100 }, (_, index) => index);
+    expect(seen).toEqual([all, all, all]);
+    expect([...consumer.positions]).toEqual(
+      expect.arrayContaining([
+        [0, 100],
+        [1, 100],
+        [2, 100],
+      ]),
+    );
+  });
+
+  test('lets no partition starve behind a longer one', async () => {
+    const client = await openClient(door);
+    await client.admin.createTopic('orders', { partitions: 2 });
+    const producer = client.producer('orders', { batchBytesMax: 100 });
+    await Promise.all(Array.from({ length: 100 }, () => producer.send({ partition: 0, value: 'long' })));
+    await producer.send({ partition: 1, value: 'short' });
+    let readBefore = 0;
+    for await (const { valueText } of client.consumer('orders', { follow: false, maxBytes: 1 })) {
+      if (valueText === 'short') break;
+      readBefore += 1;
+    }
+    expect(readBefore).toBeLessThan(10);
+  });
+
+  test('begins at an offset, in the middle of a batch too, at a time, or behind the last record', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 1, count: 50 });
+    const firstFrom = async (from: Date | { offsets: Record<number, number> }) => {
+      for await (const { offset } of client.consumer('orders', { from, follow: false })) return offset;
+      return undefined;
+    };
+    expect(await firstFrom({ offsets: { 0: 17 } })).toBe(17);
+    expect(await firstFrom(new Date(20_500))).toBe(20);
+    expect(await firstFrom(new Date(10_000_000))).toBeUndefined();
+
+    const latest = client.consumer('orders', { from: 'latest' });
+    const next = latest[Symbol.asyncIterator]().next();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await client.producer('orders').send({ value: 'new' });
+    expect((await next).value).toMatchObject({ offset: 50, valueText: 'new' });
+    await latest.close();
+  });
+
+  test('follows, and ends quietly when it is aborted while it waits', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 2, count: 10 });
+    const ending = new AbortController();
+    const seen: (string | null)[] = [];
+    const reading = (async () => {
+      for await (const { valueText } of client.consumer('orders', { signal: ending.signal })) {
+        seen.push(valueText);
+        if (seen.length === 10) void client.producer('orders').send({ value: 'later' });
+        if (valueText === 'later') setTimeout(() => ending.abort(), 30);
+      }
+    })();
+    await reading;
+    expect(seen).toHaveLength(11);
+  });
+
+  test('goes on in another consumer from the positions of the first', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 2, count: 100 });
+    const first = client.consumer('orders', { follow: false });
+    const seen: (string | null)[] = [];
+    for await (const { valueText } of first) {
+      seen.push(valueText);
+      if (seen.length === 33) break;
+    }
+    const offsets = Object.fromEntries(first.positions);
+    for await (const { valueText } of client.consumer('orders', { from: { offsets }, follow: false }))
+      seen.push(valueText);
+    expect(seen.map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, index) => index));
+  });
+
+  test('meets an offset that is not there with the error, or goes on where it was told to', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 1, count: 5 });
+    const from = { offsets: { 0: 99 } };
+    const failure = client.consumer('orders', { from })[Symbol.asyncIterator]().next();
+    await expect(failure).rejects.toMatchObject({
+      code: 'OFFSET_OUT_OF_RANGE',
+      details: { partition: 0, offset: 99, logStartOffset: 0, highWatermark: 5 },
+    });
+    const consumer = client.consumer('orders', { from, offsetReset: 'earliest' });
+    for await (const { offset } of consumer) {
+      expect(offset).toBe(0);
+      break;
+    }
+  });
+
+  test('goes where it is sent in the midst of an iteration', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 1, count: 20 });
+    const consumer = client.consumer('orders', { follow: false });
+    const seen: number[] = [];
+    for await (const { offset } of consumer) {
+      seen.push(offset);
+      if (seen.length === 3) consumer.seek(0, 15);
+    }
+    expect(seen).toEqual([0, 1, 2, 15, 16, 17, 18, 19]);
+  });
+
+  test('says that a topic or a partition does not exist', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 1, count: 1 });
+    const unknown = { code: 'UNKNOWN_TOPIC_OR_PARTITION' };
+    await expect(readAll(client, 'nothing')).rejects.toMatchObject(unknown);
+    const consumer = client.consumer('orders', { partitions: [7] });
+    await expect(consumer[Symbol.asyncIterator]().next()).rejects.toMatchObject(unknown);
+  });
+});
+
+describe('a consumer', () => {
+  test('reads on through lost requests and lost answers, every record once', async () => {
+    const random = seededRandom(7);
+    const lossy = aroundFetch(async (send, request) => {
+      if (random.integer(1, 4) === 1) throw new LogError('KAFKA_STORAGE_ERROR', 'request lost', { effect: 'none' });
+      const answer = await send(request);
+      if (random.integer(1, 4) === 1) throw new LogError('REQUEST_TIMED_OUT', 'answer lost');
+      return answer;
+    });
+    const client = await openClient('direct', lossy);
+    await fill(client, { partitions: 2, count: 60 });
+    const seen: number[] = [];
+    for await (const { valueText } of client.consumer('orders', { follow: false, maxBytes: 400 })) {
+      seen.push(Number(valueText));
+    }
+    expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 60 }, (_, index) => index));
+  });
+
+  test('reads a topic with more partitions than one fetch may name', async () => {
+    const client = await openClient('direct');
+    await client.admin.createTopic('wide', { partitions: 300 });
+    const producer = client.producer('wide');
+    await Promise.all(Array.from({ length: 300 }, (_, partition) => producer.send({ partition, value: 'x' })));
+    expect(new Set((await readAll(client, 'wide')).map(({ partition }) => partition)).size).toBe(300);
+
+    const seen = new Set<number>();
+    for await (const { partition } of client.consumer('wide', { maxWaitMs: 10 })) {
+      seen.add(partition);
+      if (seen.size === 300) break;
+    }
+    expect(seen.size).toBe(300);
+  });
+
+  test('refuses a batch that was damaged on the way', async () => {
+    const damage = aroundFetch(async (send, request) => {
+      const answer = await send(request);
+      const body = Uint8Array.from(answer.body);
+      const last = body.length - 1;
+      body[last] = (body[last] ?? 0) ^ 1;
+      return { ...answer, body };
+    });
+    const client = await openClient('direct', damage);
+    await fill(client, { partitions: 1, count: 1 });
+    await expect(readAll(client, 'orders')).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' });
+  });
+});

@@ -1,0 +1,76 @@
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { httpTransport } from '../../lib/client/transport-http.ts';
+
+async function listen(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function transportTo(endpoint: string) {
+  const transport = httpTransport({ endpoint });
+  onTestFinished(() => transport.close());
+  return transport;
+}
+
+const get = { method: 'GET', path: '/v1/health', headers: {}, timeoutMs: 5_000 } as const;
+
+test('an answer that does not come in time may have had an effect', async () => {
+  const endpoint = await listen(() => {});
+  await expect(transportTo(endpoint)({ ...get, timeoutMs: 100 })).rejects.toMatchObject({
+    code: 'REQUEST_TIMED_OUT',
+    effect: 'unknown',
+    message: `${endpoint} did not answer within 100 ms`,
+  });
+});
+
+test('a connection that breaks after the request may have had an effect', async () => {
+  const endpoint = await listen((request) => request.socket.destroy());
+  await expect(transportTo(endpoint)(get)).rejects.toMatchObject({
+    code: 'KAFKA_STORAGE_ERROR',
+    effect: 'unknown',
+    retriable: true,
+  });
+});
+
+test('an answer that is cut off is no answer', async () => {
+  const endpoint = await listen((request, response) => {
+    response.writeHead(200, { 'content-length': 100 });
+    response.write('half');
+    setTimeout(() => request.socket.destroy(), 20);
+  });
+  await expect(transportTo(endpoint)(get)).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
+});
+
+test('a request that reaches nobody has no effect', async () => {
+  await expect(transportTo('http://127.0.0.1:1')(get)).rejects.toMatchObject({ effect: 'none', retriable: true });
+});
+
+test('an abort ends the request with its reason', async () => {
+  const endpoint = await listen(() => {});
+  const ending = new AbortController();
+  const answer = transportTo(endpoint)({ ...get, signal: ending.signal });
+  const reason = new Error('enough');
+  setTimeout(() => ending.abort(reason), 20);
+  await expect(answer).rejects.toBe(reason);
+});
+
+test('a path in the endpoint stands before the path of the request, and queries are encoded', async () => {
+  const seen: (string | undefined)[] = [];
+  const endpoint = await listen((request, response) => {
+    seen.push(request.url);
+    response.end('{}');
+  });
+  await transportTo(`${endpoint}/prod/`)({ ...get, query: { after: 'a b&c' } });
+  expect(seen).toEqual(['/prod/v1/health?after=a+b%26c']);
+});
+
+test('what is no address is refused', () => {
+  expect(() => httpTransport({ endpoint: 'localhost:8092' })).toThrow(/is no address/);
+});

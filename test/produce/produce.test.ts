@@ -1,0 +1,188 @@
+import { describe, expect, test } from 'vitest';
+import { LogError } from '../../lib/errors.ts';
+import { tailEntriesRefused } from '../../lib/limits.ts';
+import { decodeFooter } from '../../lib/store/object-layout.ts';
+import type { ObjectStore } from '../../lib/store/object-store.ts';
+import {
+  batchOf,
+  errorOf,
+  fetchFrom,
+  offsetsIn,
+  openTestLog,
+  openTestTopic,
+  orders,
+  produced,
+  send,
+} from '../log-fixture.ts';
+
+const producer = (producerId: number, baseSequence: number) => ({ producerId, producerEpoch: 0, baseSequence });
+
+describe('produce', () => {
+  test('answers each batch in the order of the request, with its offset', async () => {
+    const { log } = await openTestTopic({ partitionCount: 3 });
+    const batches = [2, 0, 2, 1, 0, 2].map((partition, index) => ({
+      partition,
+      batch: batchOf({ timestamps: Array.from({ length: index + 1 }, () => index) }),
+    }));
+    const results = (await log.produce({ topic: orders, batches })).map(produced);
+    expect(results.map(({ partition, baseOffset, recordCount }) => [partition, baseOffset, recordCount])).toEqual([
+      [2, 0, 1],
+      [0, 0, 2],
+      [2, 1, 3],
+      [1, 0, 4],
+      [0, 2, 5],
+      [2, 4, 6],
+    ]);
+    expect(results.map(({ timestamp }) => timestamp)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(offsetsIn((await fetchFrom(log, 0)).batches)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  test('stores what is right and refuses what is wrong, each with its own error', async () => {
+    const { log } = await openTestTopic({ partitionCount: 2 });
+    const damaged = batchOf();
+    damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
+    const results = await log.produce({
+      topic: orders,
+      batches: [
+        { partition: 0, batch: damaged },
+        { partition: 0, batch: batchOf() },
+        { partition: 2, batch: batchOf() },
+        { partition: -1, batch: batchOf() },
+        { partition: 1, batch: batchOf({ producer: producer(7, 5) }) },
+        { partition: 1, batch: batchOf() },
+      ],
+    });
+    const seen = results.map((result) => ('error' in result ? result.error.code : result.baseOffset));
+    const unknown = 'UNKNOWN_TOPIC_OR_PARTITION';
+    expect(seen).toEqual(['CORRUPT_MESSAGE', 0, unknown, unknown, 'OUT_OF_ORDER_SEQUENCE_NUMBER', 0]);
+    for (const result of results) if ('error' in result) expect(result.error.effect).toBe('none');
+  });
+
+  test('answers a resend with the first answer and appends nothing', async () => {
+    const { log } = await openTestTopic();
+    const batch = () => batchOf({ count: 3, producer: producer(7, 0) });
+    const [first] = await send(log, batch());
+    const [again, next] = await send(log, batch(), batchOf({ producer: producer(7, 3) }));
+    expect(again).toEqual({ ...produced(first), isDuplicate: true });
+    expect(next).toMatchObject({ baseOffset: 3, isDuplicate: false });
+    expect((await fetchFrom(log, 'latest')).highWatermark).toBe(4);
+  });
+
+  test('keeps the order of batches that were sent without waiting', async () => {
+    const { log } = await openTestTopic();
+    const results = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => send(log, batchOf({ producer: producer(7, index) }))),
+    );
+    expect(results.map(([result]) => produced(result).baseOffset)).toEqual(Array.from({ length: 50 }, (_, at) => at));
+  });
+
+  test('lays the batches of all partitions into one object whose footer names each', async () => {
+    const objects: Buffer[] = [];
+    const keep = (store: ObjectStore): ObjectStore => ({
+      ...store,
+      put: (body) => {
+        objects.push(Buffer.concat(body));
+        return store.put(body);
+      },
+    });
+    const { log } = await openTestTopic({ partitionCount: 3, objects: keep });
+    const sent = [1, 0, 1, 2].map((partition, index) => ({
+      partition,
+      batch: batchOf({ timestamps: [index], valueBytes: 10 + index }),
+    }));
+    const bytes = sent.map(({ batch }) => Buffer.from(batch));
+    await log.produce({ topic: orders, batches: sent });
+    expect(objects).toHaveLength(1);
+    const [object] = objects as [Buffer];
+    const { topicId } = await log.topics.get(orders);
+    const rows = decodeFooter(object);
+    expect(rows.map((row) => [row.topicId, row.partition, row.offsetCount, row.maxTimestamp])).toEqual([
+      [topicId, 0, 1, 1],
+      [topicId, 1, 1, 0],
+      [topicId, 1, 1, 2],
+      [topicId, 2, 1, 3],
+    ]);
+    const stored = rows.map(({ byteStart, byteLength }) => object.subarray(byteStart, byteStart + byteLength));
+    expect(stored).toEqual([bytes[1], bytes[0], bytes[2], bytes[3]]);
+  });
+
+  test('refuses an unknown topic as a whole', async () => {
+    await expect(send(openTestLog().log, batchOf())).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC_OR_PARTITION' });
+  });
+
+  test('tells that a topic was deleted by another process, and finds it made again', async () => {
+    const { log, metadataStore } = await openTestTopic();
+    const { topicId } = await log.topics.get(orders);
+    await metadataStore.deleteTopic(orders, topicId);
+    const [result] = await send(log, batchOf());
+    expect(errorOf(result)).toMatchObject({ code: 'UNKNOWN_TOPIC_OR_PARTITION', retriable: true, effect: 'none' });
+    await log.topics.create({ topic: orders });
+    expect(produced((await send(log, batchOf()))[0]).baseOffset).toBe(0);
+  });
+
+  test('rolls a tail that is far too long before it appends', async () => {
+    const { log, metadataStore } = await openTestTopic();
+    const { topicId } = await log.topics.get(orders);
+    const [produce] = await send(log, batchOf());
+    expect(produced(produce).baseOffset).toBe(0);
+    const [head] = await metadataStore.getHeads(topicId, [0]);
+    const [coordinates] = head?.tail ?? [];
+    if (coordinates === undefined) throw new Error('there is no entry');
+    const batches = Array.from({ length: tailEntriesRefused }, () => ({
+      coordinates,
+      recordCount: 1,
+      timestamp: 1,
+      producer: undefined,
+    }));
+    await metadataStore.commitBatches({ topicId, partition: 0, batches });
+    expect(produced((await send(log, batchOf()))[0]).baseOffset).toBe(tailEntriesRefused + 1);
+  });
+
+  test('finishes what was accepted when the log closes', async () => {
+    const { log } = await openTestTopic();
+    const sending = send(log, batchOf());
+    await log.close();
+    expect(produced((await sending)[0]).baseOffset).toBe(0);
+  });
+});
+
+describe('produce tells the effect of a failing store', () => {
+  test('an object that could not be stored: none', async () => {
+    let isFailing = true;
+    const failure = new LogError('KAFKA_STORAGE_ERROR', 'no space', { effect: 'none' });
+    const objects = (store: ObjectStore): ObjectStore => ({
+      ...store,
+      put: (body) => (isFailing ? Promise.reject(failure) : store.put(body)),
+    });
+    const { log } = await openTestTopic({ objects });
+    expect(errorOf((await send(log, batchOf()))[0])).toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'none' });
+    isFailing = false;
+    expect(produced((await send(log, batchOf()))[0]).baseOffset).toBe(0);
+  });
+
+  test('a commit whose answer was lost: unknown, and a resend with a producer id appends nothing twice', async () => {
+    let isFailing = true;
+    const { log } = await openTestTopic({
+      metadata: (store) => ({
+        ...store,
+        commitBatches: async (commit) => {
+          const outcome = await store.commitBatches(commit);
+          if (isFailing) throw new LogError('KAFKA_STORAGE_ERROR', 'connection lost');
+          return outcome;
+        },
+      }),
+    });
+    const batch = () => batchOf({ producer: producer(7, 0) });
+    expect(errorOf((await send(log, batch()))[0])).toMatchObject({ effect: 'unknown', retriable: true });
+    isFailing = false;
+    expect((await send(log, batch()))[0]).toMatchObject({ baseOffset: 0, isDuplicate: true });
+  });
+
+  test('a roll that fails hurts no append', async () => {
+    const { log } = await openTestTopic({
+      metadata: (store) => ({ ...store, rollTail: () => Promise.reject(new LogError('KAFKA_STORAGE_ERROR', 'no')) }),
+    });
+    for (let index = 0; index < 40; index++) produced((await send(log, batchOf()))[0]);
+    expect((await fetchFrom(log, 0)).highWatermark).toBe(40);
+  });
+});
