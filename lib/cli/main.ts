@@ -12,6 +12,8 @@ import { packageVersion } from './version.ts';
 
 /** Runs the command that `args` (without node and the script) names, and resolves with its exit code. Never rejects. */
 export async function main(args: readonly string[]): Promise<number> {
+  // Nobody reads what is said to people any more: no reason to stop, least of all for a server.
+  process.stderr.on('error', () => {});
   try {
     await buildProgram().parseAsync(args, { from: 'user' });
     return exitCodes.done;

@@ -74,8 +74,9 @@ export class PartitionQueue {
     this.#wake = wake;
   }
 
-  get hasOpenBatch(): boolean {
-    return this.#open !== undefined;
+  /** Whether a record of `bytes` would join the open batch. */
+  hasRoomFor(bytes: number, batchBytesMax: number): boolean {
+    return this.#open !== undefined && this.#open.bytes + bytes <= batchBytesMax;
   }
 
   /** Settles with the record's batch. */

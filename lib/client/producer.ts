@@ -203,8 +203,10 @@ export class Producer {
     const { sent, record, bytes, deadlineMs } = taken;
     const bytesMax = Number(topic.config['max.message.bytes']?.value ?? Number.POSITIVE_INFINITY);
     if (bytes + batchHeaderBytes > bytesMax) this.#checkSize(record, bytesMax);
-    const queue = this.#queueOf(this.#choosePartition(sent, record.key, topic.partitions.length));
-    const place = queue.add({ record, bytes, deadlineMs }, Math.min(this.#options.batchBytesMax, bytesMax));
+    const batchBytesMax = Math.min(this.#options.batchBytesMax, bytesMax);
+    const choose = () => this.#stickyPartitionFor(bytes, batchBytesMax, topic.partitions.length);
+    const queue = this.#queueOf(choosePartition(sent, record.key, topic.partitions.length) ?? choose());
+    const place = queue.add({ record, bytes, deadlineMs }, batchBytesMax);
     this.#bufferedBytes += bytes;
     this.#pumpSoon();
     try {
@@ -269,15 +271,13 @@ export class Producer {
     return queue;
   }
 
-  #choosePartition(sent: ProducerRecord, key: Uint8Array | null, partitionCount: number): number {
-    if (sent.partition !== undefined) return sent.partition;
-    if (key !== null) return partitionForKey(key, partitionCount);
-    // Sticky, as Kafka's producers are: records without a key fill one partition's batch, then move on.
+  /** As Kafka's producers do it: records without a key fill the batch of one partition, then of some other. */
+  #stickyPartitionFor(bytes: number, batchBytesMax: number, partitionCount: number): number {
     const sticky = this.#stickyPartition;
-    if (sticky === undefined || sticky >= partitionCount || this.#queues.get(sticky)?.hasOpenBatch !== true) {
-      this.#stickyPartition = Math.floor(Math.random() * partitionCount);
-    }
-    return this.#stickyPartition ?? 0;
+    if (sticky !== undefined && this.#queues.get(sticky)?.hasRoomFor(bytes, batchBytesMax)) return sticky;
+    const next = Math.floor(Math.random() * partitionCount);
+    this.#stickyPartition = next;
+    return next;
   }
 
   #freshTopic(): TopicDescription | undefined {
@@ -392,4 +392,9 @@ function withoutEffect(error: unknown): unknown {
   if (!isLogError(error)) return error;
   const { code, message, retriable, cause } = error;
   return new LogError(code, message, { retriable, effect: 'none', cause });
+}
+
+/** Undefined when any partition will do. */
+function choosePartition(sent: ProducerRecord, key: Uint8Array | null, partitionCount: number): number | undefined {
+  return sent.partition ?? (key === null ? undefined : partitionForKey(key, partitionCount));
 }

@@ -7,6 +7,17 @@ import { aroundProduce, badNetwork, doors, openClient, readAll } from './doors.t
 const lostAnswer = () => new LogError('KAFKA_STORAGE_ERROR', 'answer lost', { effect: 'unknown' });
 
 describe.each(doors)('a producer over %s', (door) => {
+  test('spreads records without a key over the partitions, also when they come faster than they go', async () => {
+    const client = await openClient(door);
+    await client.admin.createTopic('spread', { partitions: 4 });
+    const producer = client.producer('spread', { batchBytesMax: 1_000 });
+    const places = await Promise.all(Array.from({ length: 2_000 }, () => producer.send({ value: 'x'.repeat(90) })));
+    const counts = Object.values(Object.groupBy(places, ({ partition }) => partition)).map((own) => own?.length ?? 0);
+    expect(counts).toHaveLength(4);
+    // 200 batches by chance: a quarter each, give or take six standard deviations.
+    expect(Math.min(...counts)).toBeGreaterThan(100);
+  });
+
   test('answers each record with the place it is read from', async () => {
     const client = await openClient(door);
     await client.admin.createTopic('orders', { partitions: 3 });
