@@ -1,0 +1,141 @@
+import { describe, expect, test } from 'vitest';
+import { isLogError } from '../../lib/errors.ts';
+import { batchOf, errorOf, fetched, fetchFrom, offsetsIn, openTestTopic, orders, send, turns } from '../log-fixture.ts';
+
+describe('what a fetch gives', () => {
+  test('one batch at least, however small the limit', async () => {
+    const { log } = await openTestTopic();
+    await send(log, batchOf({ count: 3, valueBytes: 1_000 }), batchOf());
+    const { batches, nextOffset, highWatermark } = await fetchFrom(log, 0, { maxBytes: 1 });
+    expect(offsetsIn(batches)).toEqual([0, 1, 2]);
+    expect([nextOffset, highWatermark]).toEqual([3, 4]);
+  });
+
+  test('no more whole batches than fit the limit, over all partitions in the order asked for', async () => {
+    const { log } = await openTestTopic({ partitionCount: 2 });
+    const batch = () => batchOf({ valueBytes: 1_000 });
+    const size = batch().length;
+    for (const partition of [0, 1, 0, 1])
+      await log.produce({ topic: orders, batches: [{ partition, batch: batch() }] });
+    const partitions = [1, 0].map((partition) => ({ partition, offset: 0 }));
+    const results = await log.fetch({ topic: orders, partitions, maxBytes: 3 * size, minBytes: 0, maxWaitMs: 0 });
+    expect(results.map((result) => fetched(result).batches.length)).toEqual([2, 1]);
+  });
+
+  test('the whole batch that holds the offset, and the answer says from where on it was wanted', async () => {
+    const { log } = await openTestTopic();
+    await send(log, batchOf({ count: 5 }), batchOf({ count: 5 }));
+    const { batches, offset, nextOffset } = await fetchFrom(log, 7);
+    expect(offsetsIn(batches)).toEqual([5, 6, 7, 8, 9]);
+    expect([offset, nextOffset]).toEqual([7, 10]);
+  });
+
+  test('every record once from whatever offset, across pages, their tail, and rolls in between', async () => {
+    const { log } = await openTestTopic();
+    for (let sent = 0; sent < 300; sent += 1) await send(log, batchOf({ count: 1 + (sent % 3) }));
+    const { highWatermark } = await fetchFrom(log, 'latest');
+    for (let start = 0; start < highWatermark; start += 37) {
+      const seen: number[] = [];
+      for (let offset = start; offset < highWatermark; ) {
+        const { batches, nextOffset } = await fetchFrom(log, offset, { maxBytes: 2_000 });
+        seen.push(...offsetsIn(batches).filter((one) => one >= offset));
+        offset = nextOffset;
+      }
+      expect(seen).toEqual(Array.from({ length: highWatermark - start }, (_, index) => start + index));
+    }
+  });
+
+  test('an offset beyond the ends is refused with both ends, one at the end is empty', async () => {
+    const { log } = await openTestTopic();
+    await send(log, batchOf({ count: 2 }));
+    for (const offset of [-1, 3]) {
+      const request = { topic: orders, partitions: [{ partition: 0, offset }], maxBytes: 1, minBytes: 0, maxWaitMs: 0 };
+      const error = errorOf((await log.fetch(request))[0]);
+      expect(error.code).toBe('OFFSET_OUT_OF_RANGE');
+      expect(error.details).toEqual({ partition: 0, offset, logStartOffset: 0, highWatermark: 2 });
+    }
+    expect((await fetchFrom(log, 2)).batches).toEqual([]);
+  });
+
+  test('a failing partition does not fail the others', async () => {
+    const { log } = await openTestTopic();
+    await send(log, batchOf());
+    const partitions = [9, 0].map((partition) => ({ partition, offset: 0 }));
+    const [unknown, good] = await log.fetch({ topic: orders, partitions, maxBytes: 1e6, minBytes: 0, maxWaitMs: 0 });
+    expect(errorOf(unknown).code).toBe('UNKNOWN_TOPIC_OR_PARTITION');
+    expect(offsetsIn(fetched(good).batches)).toEqual([0]);
+  });
+});
+
+describe('damage in the store', () => {
+  test('is told at the offset where it begins, after the good batches before it', async () => {
+    let damageAt = -1;
+    const { log } = await openTestTopic({
+      objects: (store) => ({
+        put: (body) => store.put(body),
+        close: () => store.close(),
+        read: async (objectId, byteStart, byteLength) => {
+          const bytes = await store.read(objectId, byteStart, byteLength);
+          if (damageAt >= 0) bytes[damageAt] = (bytes[damageAt] ?? 0) ^ 1;
+          return bytes;
+        },
+      }),
+    });
+    const good = batchOf({ count: 2 });
+    damageAt = good.length + 70;
+    await send(log, good, batchOf({ count: 2 }));
+    expect(offsetsIn((await fetchFrom(log, 0)).batches)).toEqual([0, 1]);
+    await expect(fetchFrom(log, 2)).rejects.toSatisfy(
+      (error) => isLogError(error, 'KAFKA_STORAGE_ERROR') && !error.retriable && /offset 2/.test(error.message),
+    );
+  });
+});
+
+describe('a fetch that waits', () => {
+  const patient = { minBytes: 1, maxWaitMs: 20_000 };
+
+  test('is woken by the commit it waits for', async () => {
+    const { log } = await openTestTopic();
+    const waiting = fetchFrom(log, 'latest', patient);
+    await turns();
+    await send(log, batchOf({ count: 2 }));
+    expect(offsetsIn((await waiting).batches)).toEqual([0, 1]);
+  });
+
+  test('waits on for as many bytes as were asked for', async () => {
+    const { log } = await openTestTopic();
+    const batch = () => batchOf({ valueBytes: 500 });
+    const waiting = fetchFrom(log, 0, { ...patient, minBytes: batch().length + 1 });
+    await send(log, batch());
+    await turns();
+    await send(log, batch());
+    expect(offsetsIn((await waiting).batches)).toEqual([0, 1]);
+  });
+
+  test('answers empty when the time is up, when its caller goes, and when the log closes', async () => {
+    const { log } = await openTestTopic();
+    expect((await fetchFrom(log, 0, { minBytes: 1, maxWaitMs: 20 })).batches).toEqual([]);
+    const caller = new AbortController();
+    const left = fetchFrom(log, 0, { ...patient, signal: caller.signal });
+    await turns();
+    caller.abort();
+    expect((await left).batches).toEqual([]);
+    const waiting = fetchFrom(log, 0, patient);
+    await turns();
+    void log.close();
+    expect((await waiting).batches).toEqual([]);
+  });
+
+  test('looks again by itself where it cannot see the commits of others', async () => {
+    const { log } = await openTestTopic({
+      metadata: (store) => {
+        const { nextCommit: _, ...others } = store;
+        return others;
+      },
+    });
+    const waiting = fetchFrom(log, 'latest', patient);
+    await turns();
+    await send(log, batchOf());
+    expect(offsetsIn((await waiting).batches)).toEqual([0]);
+  });
+});
