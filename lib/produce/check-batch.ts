@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import type { Timestamp } from '../ids.ts';
-import { type CheckedBatch, checkClientBatch } from '../record/check-batch.ts';
+import { type CheckedBatch, checkClientBatch, noTimestamp } from '../record/check-batch.ts';
 import { recompressBatch } from '../record/encode-batch.ts';
 import { type Codec, stampLogAppendTime, stampMaxTimestamp } from '../record/record-batch.ts';
 import type { TopicConfig } from '../topic/topic-config.ts';
@@ -14,9 +14,6 @@ export interface ReadyBatch {
   readonly maxTimestamp: Timestamp;
   readonly producer: CheckedBatch['producer'];
 }
-
-/** Kafka's mark of a record without a timestamp, free of the timestamp limits. */
-const noTimestamp = -1;
 
 /**
  * Checks size, structure, checksum and timestamps, then applies `compression.type` and `message.timestamp.type`.
@@ -57,6 +54,7 @@ function checkTimestamps({ minTimestamp, maxTimestamp }: CheckedBatch, config: T
   const earliest = nowMs - config.timestampBeforeMaxMs;
   const latest = nowMs + config.timestampAfterMaxMs;
   for (const timestamp of [minTimestamp, maxTimestamp]) {
+    // A record without a timestamp is free of the limits.
     if (timestamp === noTimestamp || (timestamp >= earliest && timestamp <= latest)) continue;
     throw new LogError(
       'INVALID_TIMESTAMP',

@@ -74,11 +74,11 @@ export class FlushQueue<Item extends FlushItem, Stored, Result> {
     }
   }
 
-  /** After the current turn, so that the batches of one request start together. */
+  /** Behind everything else this turn of the event loop brings, so that requests that arrive together start together. */
   #startSoon(): void {
     if (this.#isStarting) return;
     this.#isStarting = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#isStarting = false;
       this.#startWhatMay();
     });

@@ -37,12 +37,23 @@ const rollsBeforeAppendMax = 3;
 export function createProduce(deps: ProduceDeps): { produce: Log['produce']; settled: () => Promise<void> } {
   const { objectStore, metadataStore, clock } = deps;
   const roller = createRoller({ metadataStore });
+  const underWay = new Set<Promise<unknown>>();
   const queue = new FlushQueue<PendingBatch, Map<PendingBatch, BatchCoordinates>, BatchOutcome>(
     { store: storeObject, commit: commitPartition },
     { flushBytesMax, flushesInFlightMax, bytesWaitingMax: produceBytesWaitingMax },
   );
 
   async function produce(request: ProduceRequest): Promise<readonly ProduceResult[]> {
+    const answer = answerTo(request);
+    underWay.add(answer);
+    try {
+      return await answer;
+    } finally {
+      underWay.delete(answer);
+    }
+  }
+
+  async function answerTo(request: ProduceRequest): Promise<readonly ProduceResult[]> {
     const topic = await deps.topics.get(request.topic);
     return await Promise.all(request.batches.map((sent) => produceBatch(topic, sent)));
   }
@@ -118,5 +129,10 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
     }
   }
 
-  return { produce, settled: roller.settled };
+  async function settled(): Promise<void> {
+    await Promise.allSettled(underWay);
+    await roller.settled();
+  }
+
+  return { produce, settled };
 }

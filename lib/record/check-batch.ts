@@ -20,12 +20,16 @@ import {
 } from './record-batch.ts';
 import { refusal } from './refusal.ts';
 
+/** Kafka's mark of a record without a timestamp. */
+export const noTimestamp = -1;
+
 export interface CheckedBatch {
   readonly header: RecordBatchHeader;
   /** At least 1; offset deltas are 0 to this - 1. */
   readonly recordCount: number;
   /** Over the records; the header's claim is not trusted. */
   readonly maxTimestamp: number;
+  /** Of the records that have one; -1 when none has. */
   readonly minTimestamp: number;
   /** Undefined when the batch names no producer. */
   readonly producer: { producerId: number; producerEpoch: number; baseSequence: number } | undefined;
@@ -115,12 +119,12 @@ function checkRecords(bytes: Uint8Array, header: RecordBatchHeader): { minTimest
       );
     }
     const timestamp = safeTimestamp('record timestamp', addInt64(baseTimestamp, walker.timestampDelta));
-    if (timestamp < minTimestamp) minTimestamp = timestamp;
+    if (timestamp < minTimestamp && timestamp !== noTimestamp) minTimestamp = timestamp;
     if (timestamp > maxTimestamp) maxTimestamp = timestamp;
   }
   if (walker.bytesLeft !== 0) throw leftoverBytes(recordCount, walker.bytesLeft);
-  assert(minTimestamp <= maxTimestamp, 'a checked batch has records');
-  return { minTimestamp, maxTimestamp };
+  assert(Number.isFinite(maxTimestamp), 'a checked batch has records');
+  return { minTimestamp: Math.min(minTimestamp, maxTimestamp), maxTimestamp };
 }
 
 function safeTimestamp(what: string, timestamp: Int64): number {
