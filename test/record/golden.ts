@@ -67,3 +67,9 @@ export function readGoldenJson<T>(file: string): T {
 export const goldenFiles = readGoldenJson<GoldenFile[]>('manifest.json');
 export const badFiles = readGoldenJson<BadFile[]>('bad/manifest.json');
 export const goldenFileNames = readdirSync(folder).filter((name) => name.endsWith('.bin'));
+
+/** Of the records that have a timestamp; -1 is Kafka's word for none. */
+export function lowestTimestamp(timestamps: readonly number[]): number {
+  const dated = timestamps.filter((timestamp) => timestamp !== -1);
+  return dated.length === 0 ? -1 : Math.min(...dated, Math.max(...timestamps));
+}
