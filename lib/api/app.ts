@@ -36,8 +36,11 @@ export interface AppOptions {
 }
 
 export interface App {
-  /** Never rejects: every failure is an answer. */
-  fetch(request: Request): Promise<Response>;
+  /**
+   * Never rejects: every failure is an answer. Who has read the body already gives it beside the request and never uses
+   * it again: it is taken over, where reading it once more from the request would copy it.
+   */
+  fetch(request: Request, body?: Uint8Array): Promise<Response>;
 }
 
 export function createApp(options: AppOptions): App {
@@ -67,11 +70,12 @@ export function createApp(options: AppOptions): App {
     return response;
   };
 
-  const hono = new Hono();
+  const hono = new Hono<{ Bindings: Pick<Call, 'body'> }>();
   for (const { api, method, path, handle } of routes) {
     hono.on(method, path, (c) =>
       answer(api, handle, {
         request: c.req.raw,
+        body: c.env.body,
         param: (name) => c.req.param(name) ?? '',
         query: () => c.req.query(),
       }),
@@ -81,11 +85,12 @@ export function createApp(options: AppOptions): App {
   hono.notFound((c) =>
     answer('none', async () => refuse(c.req.method, c.req.path), {
       request: c.req.raw,
+      body: undefined,
       param: () => '',
       query: () => ({}),
     }),
   );
-  return { fetch: async (request) => hono.fetch(request) };
+  return { fetch: async (request, body) => hono.fetch(request, { body }) };
 }
 
 const pathPatterns = routes.map(({ method, path }) => {

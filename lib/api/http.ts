@@ -32,6 +32,8 @@ export interface RequestLine {
 /** One request on its way through a handler. */
 export interface Call {
   readonly request: Request;
+  /** Where it was read already; else it is still to be read from the request. */
+  readonly body: Uint8Array | undefined;
   param(name: string): string;
   query(): Readonly<Record<string, string>>;
   readonly line: RequestLine;
@@ -70,7 +72,7 @@ export async function readBody(call: Call, contentType: string): Promise<Uint8Ar
   }
   let body: Uint8Array;
   try {
-    body = new Uint8Array(await call.request.arrayBuffer());
+    body = call.body ?? new Uint8Array(await call.request.arrayBuffer());
   } catch (cause) {
     throw new LogError('INVALID_REQUEST', 'the body ended before its time', { cause });
   }

@@ -62,6 +62,11 @@ const headerBytesMax = 16 * 1024;
 /** How often overdue connections are looked for. */
 const connectionCheckMs = 5_000;
 
+/** The listener's own reading of a body would copy it, which at 64 KiB a batch costs a third of the rate. */
+interface ReadIncoming {
+  readonly rawBody?: Buffer;
+}
+
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
   const bodyBytesMax = options.requestBytesMax ?? requestBytesMax;
@@ -74,9 +79,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     ...(options.logger !== undefined && { onRequest: (line: FinishedRequest) => logger.info('request', { ...line }) }),
     onError: (error) => logger.error('request failed', { error }),
   });
-  const listener = getRequestListener((request) => app.fetch(request), {
-    errorHandler: badRequest,
-  });
+  const listener = getRequestListener(
+    (request, { incoming }) => app.fetch(request, (incoming as ReadIncoming).rawBody),
+    { errorHandler: badRequest },
+  );
 
   const room = { bytesLeft: options.bodyBytesHeldMax ?? bodyBytesHeldMax };
   const inFlight = new RequestsInFlight();
@@ -98,7 +104,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (body === 'too-many') return refuse(incoming, outgoing, throttlingProblem(`${bodyBytesHeldMax} bytes`));
     bodyBytes = body.bytes.byteLength;
     working.add(outgoing);
-    // The listener takes a body that was read already from here.
+    // The listener's own word for a body that was read already.
     Object.assign(incoming, { rawBody: body.bytes });
     await listener(incoming, outgoing);
   };
