@@ -1,5 +1,6 @@
 /** The calls of the protocol that producer, consumer and admin share, on any transport. */
 
+import { type RandomBytes, randomFraction } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
@@ -68,10 +69,13 @@ export function topicPath(topic: string, rest = ''): string {
 /** A log may ask for patience, within reason. */
 const retryAfterMsMax = 30_000;
 
-/** The wait before attempt `attempt` (from 1): doubles from 50 ms to 2 s, half of it by chance; or what the log asked for. */
-export function retryDelayMs(attempt: number, error: LogError): number {
+/**
+ * The wait before attempt `attempt` (from 1), in whole milliseconds: doubles from 50 ms to 2 s, half of it by chance; or
+ * what the log asked for.
+ */
+export function retryDelayMs(attempt: number, error: LogError, randomBytes: RandomBytes): number {
   const { retryAfterMs } = (error.details ?? {}) as { retryAfterMs?: unknown };
-  if (typeof retryAfterMs === 'number') return Math.min(retryAfterMs, retryAfterMsMax);
+  if (typeof retryAfterMs === 'number') return Math.ceil(Math.min(retryAfterMs, retryAfterMsMax));
   const fullMs = Math.min(50 * 2 ** Math.min(attempt - 1, 10), 2_000);
-  return fullMs / 2 + Math.random() * (fullMs / 2);
+  return Math.round(fullMs / 2 + randomFraction(randomBytes) * (fullMs / 2));
 }

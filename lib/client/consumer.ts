@@ -9,9 +9,8 @@ import type { TopicDescription } from '../log.ts';
 import type { RecordHeader } from '../record/record.ts';
 import { checkCrc, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
+import type { ClientDeps } from './client-deps.ts';
 import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
-import type { Transport } from './transport.ts';
-import { sleep } from './waiting.ts';
 
 export interface ConsumerOptions {
   /**
@@ -72,7 +71,7 @@ const topicAgeMsMax = 60_000;
 
 export class Consumer implements AsyncIterable<ConsumedRecord> {
   readonly topic: string;
-  readonly #transport: Transport;
+  readonly #deps: ClientDeps;
   readonly #options: ConsumerOptions;
   readonly #closing = new AbortController();
   readonly #positions = new Map<number, number>();
@@ -81,8 +80,8 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   /** Since when a partition has failed while others answered. */
   readonly #failingSinceMs = new Map<number, number>();
 
-  constructor(transport: Transport, topic: string, options: ConsumerOptions = {}) {
-    this.#transport = transport;
+  constructor(deps: ClientDeps, topic: string, options: ConsumerOptions = {}) {
+    this.#deps = deps;
     this.topic = topic;
     this.#options = options;
   }
@@ -120,6 +119,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   /** Throws the log's error; ends quietly when closed or aborted, or at the end when it does not follow. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ConsumedRecord, void, undefined> {
     const { follow = true, signal: given } = this.#options;
+    const { clock } = this.#deps;
     const signal = given === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, given]);
     const iteration = new AbortController();
     const stopped = AbortSignal.any([signal, iteration.signal]);
@@ -133,7 +133,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
         const partitions = [...next].filter(([partition]) => isWanted(partition));
         return partitions.length === 0 ? undefined : this.#fetch(partitions.slice(0, fetchPartitionsMax), stopped);
       };
-      let readTopicAtMs = Date.now();
+      let readTopicAtMs = clock.nowMs();
       let fetching = fetchMore();
       while (fetching !== undefined && !stopped.aborted) {
         // After a seek the answer to an older fetch is of no use.
@@ -143,8 +143,8 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
           if (batches.length > 0 || next.size > fetchPartitionsMax) next.delete(partition);
           next.set(partition, nextOffset);
         }
-        if (follow && Date.now() - readTopicAtMs > topicAgeMsMax) {
-          readTopicAtMs = Date.now();
+        if (follow && clock.nowMs() - readTopicAtMs > topicAgeMsMax) {
+          readTopicAtMs = clock.nowMs();
           await this.#addNewPartitions(next, stopped);
         }
         fetching = fetchMore();
@@ -228,7 +228,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     return this.#retrying(signal, async () => {
       const answers: FetchedPartition[] = [];
       let failure: LogError | undefined;
-      for (const one of await fetchBatches(this.#transport, this.topic, fetch)) {
+      for (const one of await fetchBatches(this.#deps.transport, this.topic, fetch)) {
         if (!('error' in one)) {
           this.#failingSinceMs.delete(one.partition);
           answers.push(one);
@@ -246,16 +246,17 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   }
 
   #canPass({ partition, error }: { readonly partition: number; readonly error: LogError }): boolean {
-    const sinceMs = this.#failingSinceMs.get(partition) ?? Date.now();
+    const nowMs = this.#deps.clock.nowMs();
+    const sinceMs = this.#failingSinceMs.get(partition) ?? nowMs;
     this.#failingSinceMs.set(partition, sinceMs);
-    return error.retriable && !isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') && Date.now() - sinceMs < failingMsMax;
+    return error.retriable && !isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') && nowMs - sinceMs < failingMsMax;
   }
 
   async #reset(partition: number, error: LogError, signal: AbortSignal): Promise<FetchedPartition> {
     const { offsetReset = 'error' } = this.#options;
     if (offsetReset === 'error') throw error;
     const path = topicPath(this.topic, `/partitions/${partition}/offsets`);
-    const { offset } = await callJson<{ offset: number }>(this.#transport, 'GET', path, {
+    const { offset } = await callJson<{ offset: number }>(this.#deps.transport, 'GET', path, {
       query: { timestamp: offsetReset },
       signal,
     });
@@ -265,26 +266,27 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   async #offsetAt(partition: number, time: Date, signal: AbortSignal): Promise<number | undefined> {
     const path = topicPath(this.topic, `/partitions/${partition}/offsets`);
     const query = { timestamp: String(time.getTime()) };
-    const { offset } = await callJson<{ offset: number | null }>(this.#transport, 'GET', path, { query, signal });
+    const { offset } = await callJson<{ offset: number | null }>(this.#deps.transport, 'GET', path, { query, signal });
     return offset ?? undefined;
   }
 
   #describe(signal: AbortSignal): Promise<TopicDescription> {
     return this.#retrying(signal, () =>
-      callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic), { signal }),
+      callJson<TopicDescription>(this.#deps.transport, 'GET', topicPath(this.topic), { signal }),
     );
   }
 
   /** Reading has no effect, so whatever can pass is tried again, for a bounded time. */
   async #retrying<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
-    const deadlineMs = Date.now() + failingMsMax;
+    const { clock, randomBytes } = this.#deps;
+    const deadlineMs = clock.nowMs() + failingMsMax;
     for (let attempt = 1; ; attempt++) {
       try {
         return await call();
       } catch (error) {
         const canPass = isLogError(error) && error.retriable && !isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION');
-        if (!canPass || signal.aborted || Date.now() >= deadlineMs) throw error;
-        await sleep(retryDelayMs(attempt, error), signal);
+        if (!canPass || signal.aborted || clock.nowMs() >= deadlineMs) throw error;
+        await clock.sleep(retryDelayMs(attempt, error, randomBytes), signal);
       }
     }
   }

@@ -16,5 +16,5 @@ export * from './index.ts';
 export async function openMillrace(options: EmbeddedLogOptions): Promise<Millrace> {
   const log = await openEmbeddedLog(options);
   const app = createApp({ log, clock: systemClock });
-  return new Millrace({ transport: directTransport(app, () => log.close()) });
+  return new Millrace({ transport: directTransport(app, { close: () => log.close() }) });
 }

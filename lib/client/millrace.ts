@@ -9,34 +9,43 @@
  * ```
  */
 
+import { type Clock, type RandomBytes, systemClock, systemRandomBytes } from '../clock.ts';
 import { Admin } from './admin.ts';
+import type { ClientDeps } from './client-deps.ts';
 import { Consumer, type ConsumerOptions } from './consumer.ts';
 import { Producer, type ProducerOptions } from './producer.ts';
 import type { Transport } from './transport.ts';
 import { httpTransport } from './transport-http.ts';
 
 /** An HTTP endpoint, or a transport of your own. */
-export type MillraceOptions = { readonly endpoint: string } | { readonly transport: Transport };
+export type MillraceOptions = ({ readonly endpoint: string } | { readonly transport: Transport }) & {
+  /** Time as the client sees it; a simulation gives its own. @default the system's */
+  readonly clock?: Clock;
+  /** Chance: waits before retries, and the partitions of records without a key. @default the platform's */
+  readonly randomBytes?: RandomBytes;
+};
 
 export class Millrace {
   readonly admin: Admin;
-  readonly #transport: Transport;
+  readonly #deps: ClientDeps;
   readonly #producers = new Set<Producer>();
   readonly #consumers = new Set<Consumer>();
 
   constructor(options: MillraceOptions) {
-    this.#transport = 'transport' in options ? options.transport : httpTransport({ endpoint: options.endpoint });
-    this.admin = new Admin(this.#transport);
+    const { clock = systemClock, randomBytes = systemRandomBytes } = options;
+    const transport = 'transport' in options ? options.transport : httpTransport({ endpoint: options.endpoint });
+    this.#deps = { transport, clock, randomBytes };
+    this.admin = new Admin(transport);
   }
 
   producer(topic: string, options: ProducerOptions = {}): Producer {
-    const producer = new Producer(this.#transport, topic, options);
+    const producer = new Producer(this.#deps, topic, options);
     this.#producers.add(producer);
     return producer;
   }
 
   consumer(topic: string, options: ConsumerOptions = {}): Consumer {
-    const consumer = new Consumer(this.#transport, topic, options);
+    const consumer = new Consumer(this.#deps, topic, options);
     this.#consumers.add(consumer);
     return consumer;
   }
@@ -45,7 +54,7 @@ export class Millrace {
   async close(): Promise<void> {
     await Promise.all([...this.#consumers].map((consumer) => consumer.close()));
     await Promise.all([...this.#producers].map((producer) => producer.close()));
-    await this.#transport.close();
+    await this.#deps.transport.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

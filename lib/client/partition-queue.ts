@@ -6,6 +6,7 @@
  * the log would refuse what follows; then the queue takes a new producer id, once nothing is on its way any more.
  */
 
+import type { Clock, RandomBytes } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
 import { encodeBatch } from '../record/encode-batch.ts';
 import type { Record } from '../record/record.ts';
@@ -42,6 +43,15 @@ export interface QueuedBatch {
   wasBehind: boolean;
 }
 
+export interface PartitionQueueOptions {
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly compression: Codec;
+  readonly lingerMs: number;
+  /** Called when `take` may have something to give. */
+  readonly wake: () => void;
+}
+
 /** Bytes of a batch beside its records. */
 const batchFramingBytes = 61;
 /** A topic that is gone is not waited for as long as a store that does not answer. */
@@ -51,10 +61,10 @@ export class PartitionQueue {
   readonly partition: number;
   /** True once this queue needed a producer id of its own. */
   isRenewed = false;
-  readonly #compression: Codec;
-  readonly #lingerMs: number;
-  readonly #wake: () => void;
+  readonly #options: PartitionQueueOptions;
   #open: QueuedBatch | undefined;
+  /** Ends the linger of the open batch. */
+  #sealing: AbortController | undefined;
   /** In order. */
   #ready: QueuedBatch[] = [];
   readonly #inFlight = new Set<QueuedBatch>();
@@ -65,13 +75,11 @@ export class PartitionQueue {
   #needsRenewal = false;
   #isRecovering = false;
   #notBeforeMs = 0;
-  #wakeTimer: ReturnType<typeof setTimeout> | undefined;
+  #isWaking = false;
 
-  constructor(partition: number, compression: Codec, lingerMs: number, wake: () => void) {
+  constructor(partition: number, options: PartitionQueueOptions) {
     this.partition = partition;
-    this.#compression = compression;
-    this.#lingerMs = lingerMs;
-    this.#wake = wake;
+    this.#options = options;
   }
 
   /** Whether a record of `bytes` would join the open batch. */
@@ -92,6 +100,7 @@ export class PartitionQueue {
     if (this.#open === undefined) return;
     this.#ready.push(this.#open);
     this.#open = undefined;
+    this.#sealing?.abort();
   }
 
   /**
@@ -103,17 +112,14 @@ export class PartitionQueue {
       if (this.#inFlight.size > 0) return undefined;
       this.#renew();
     }
-    const waitMs = this.#notBeforeMs - Date.now();
+    const waitMs = this.#notBeforeMs - this.#options.clock.nowMs();
     if (waitMs > 0) {
-      // Asked for at every refusal, since a timer may fire a moment before the clock says so.
-      this.#wakeTimer ??= setTimeout(() => {
-        this.#wakeTimer = undefined;
-        this.#wake();
-      }, Math.ceil(waitMs));
+      this.#wakeAfter(waitMs);
       return undefined;
     }
     if (this.#inFlight.size >= (this.#isRecovering ? 1 : inFlightMax)) return undefined;
-    if (this.#ready.length === 0 && this.#inFlight.size === 0 && (isFlushing || this.#lingerMs === 0)) this.seal();
+    if (this.#ready.length === 0 && this.#inFlight.size === 0 && (isFlushing || this.#options.lingerMs === 0))
+      this.seal();
     const [batch] = this.#ready;
     const [oldest] = this.#inFlight;
     if (batch === undefined) return undefined;
@@ -148,7 +154,7 @@ export class PartitionQueue {
       identity === undefined || baseSequence === undefined ? {} : { producer: { ...identity, baseSequence } };
     const encoded = encodeBatch({
       records: records.map(({ record }) => record),
-      codec: this.#compression,
+      codec: this.#options.compression,
       ...producer,
     });
     return { partition: this.partition, batch: encoded };
@@ -165,7 +171,7 @@ export class PartitionQueue {
   failed(batch: QueuedBatch, error: LogError, isIdempotent: boolean): void {
     this.#inFlight.delete(batch);
     if (error.effect === 'unknown') batch.maybeAppended = true;
-    const isExpired = batch.records.some(({ deadlineMs }) => Date.now() >= deadlineMs);
+    const isExpired = batch.records.some(({ deadlineMs }) => this.#options.clock.nowMs() >= deadlineMs);
     const isOutOfOrder = isIdempotent && isLogError(error, 'OUT_OF_ORDER_SEQUENCE_NUMBER');
 
     if (isOutOfOrder && batch.wasBehind && !isExpired) {
@@ -176,13 +182,13 @@ export class PartitionQueue {
     if (isOutOfOrder && !batch.maybeAppended && !isExpired) {
       // What came before failed for good, or the log forgot this producer: the batch starts a new row of sequences.
       this.#needsRenewal = true;
-      this.#sendAgain(batch, retryDelayMs(batch.attempts, error));
+      this.#sendAgain(batch, this.#delayMs(batch, error));
       return;
     }
     const isHopeless = isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') && batch.attempts >= unknownTopicAttemptsMax;
     const isSafe = isIdempotent || error.effect === 'none';
     if (error.retriable && isSafe && !isExpired && !isHopeless) {
-      this.#sendAgain(batch, retryDelayMs(batch.attempts, error));
+      this.#sendAgain(batch, this.#delayMs(batch, error));
       return;
     }
     this.#needsRenewal = isIdempotent;
@@ -202,21 +208,39 @@ export class PartitionQueue {
       wasBehind: false,
     };
     this.#open = batch;
-    if (this.#lingerMs > 0) {
-      setTimeout(() => {
-        if (this.#open !== batch) return;
-        this.seal();
-        this.#wake();
-      }, this.#lingerMs);
-    }
+    if (this.#options.lingerMs > 0) void this.#linger(batch);
     return batch;
+  }
+
+  async #linger(batch: QueuedBatch): Promise<void> {
+    const { clock, lingerMs, wake } = this.#options;
+    this.#sealing = new AbortController();
+    await clock.sleep(lingerMs, this.#sealing.signal);
+    if (this.#open !== batch) return;
+    this.seal();
+    wake();
+  }
+
+  /** Asked for at every refusal, since a sleep may end a moment before the clock says so. */
+  #wakeAfter(waitMs: number): void {
+    if (this.#isWaking) return;
+    this.#isWaking = true;
+    const { clock, wake } = this.#options;
+    void clock.sleep(Math.ceil(waitMs)).then(() => {
+      this.#isWaking = false;
+      wake();
+    });
+  }
+
+  #delayMs({ attempts }: QueuedBatch, error: LogError): number {
+    return retryDelayMs(attempts, error, this.#options.randomBytes);
   }
 
   #sendAgain(batch: QueuedBatch, delayMs: number): void {
     const behind = this.#ready.findIndex(({ order }) => order > batch.order);
     this.#ready.splice(behind === -1 ? this.#ready.length : behind, 0, batch);
     this.#isRecovering = true;
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, Date.now() + delayMs);
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, this.#options.clock.nowMs() + delayMs);
   }
 
   /**

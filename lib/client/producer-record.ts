@@ -15,8 +15,8 @@ export interface ProducerRecord {
   readonly partition?: number;
 }
 
-export function toRecord(sent: ProducerRecord): Record {
-  const { timestamp = Date.now(), partition } = sent;
+export function toRecord(sent: ProducerRecord, nowMs: number): Record {
+  const { timestamp = nowMs, partition } = sent;
   if (!Number.isSafeInteger(timestamp)) {
     throw new LogError('INVALID_TIMESTAMP', `timestamp is ${timestamp}, allowed are whole milliseconds since 1970`);
   }

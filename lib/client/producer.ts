@@ -6,6 +6,7 @@
  * overtake one another; the log then refuses the later batch, which is sent again when the earlier one is settled.
  */
 
+import { randomFraction } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
 import type { TopicDescription } from '../log.ts';
 import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
@@ -13,11 +14,10 @@ import type { Record } from '../record/record.ts';
 import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
 import { partitionForKey } from '../topic/partitioner.ts';
 import { callJson, requestTimeoutMs, retryDelayMs, topicPath } from './api-calls.ts';
+import type { ClientDeps } from './client-deps.ts';
 import { PartitionQueue, type ProducerIdentity, type QueuedBatch } from './partition-queue.ts';
 import { type ProducerRecord, toRecord } from './producer-record.ts';
 import { sendBatches } from './send-batches.ts';
-import type { Transport } from './transport.ts';
-import { sleep } from './waiting.ts';
 
 export interface ProducerOptions {
   /** The log drops resends of the same batch. Without it a lost answer is the caller's to judge. @default true */
@@ -78,7 +78,7 @@ function newRound(): Round {
 
 export class Producer {
   readonly topic: string;
-  readonly #transport: Transport;
+  readonly #deps: ClientDeps;
   readonly #options: Required<ProducerOptions>;
   readonly #queues = new Map<number, PartitionQueue>();
   /** In the order of the calls of `send`. */
@@ -97,8 +97,8 @@ export class Producer {
   #requestsInFlight = 0;
   #isPumping = false;
 
-  constructor(transport: Transport, topic: string, options: ProducerOptions = {}) {
-    this.#transport = transport;
+  constructor(deps: ClientDeps, topic: string, options: ProducerOptions = {}) {
+    this.#deps = deps;
     this.topic = topic;
     this.#options = {
       idempotent: true,
@@ -122,9 +122,9 @@ export class Producer {
     const { signal } = options;
     signal?.throwIfAborted();
     if (this.#isClosed) throw new LogError('INVALID_REQUEST', `the producer of topic ${this.topic} is closed`);
-    const record = toRecord(sent);
+    const record = toRecord(sent, this.#deps.clock.nowMs());
     const bytes = recordBytesBound(record);
-    const deadlineMs = Date.now() + this.#options.deliveryTimeoutMs;
+    const deadlineMs = this.#deps.clock.nowMs() + this.#options.deliveryTimeoutMs;
     const taken = { sent, record, bytes, deadlineMs };
     const round = this.#round;
     const topic = this.#freshTopic();
@@ -253,10 +253,10 @@ export class Producer {
     if (first === undefined || this.#hasSpaceFor(first.bytes)) return;
     this.#spaceFreed = Promise.withResolvers();
     const ended = new AbortController();
-    const waitMs = Math.max(first.deadlineMs - Date.now(), 1);
-    await Promise.race([this.#spaceFreed.promise, sleep(waitMs, ended.signal)]);
+    const waitMs = Math.max(first.deadlineMs - this.#deps.clock.nowMs(), 1);
+    await Promise.race([this.#spaceFreed.promise, this.#deps.clock.sleep(waitMs, ended.signal)]);
     ended.abort();
-    if (this.#hasSpaceFor(first.bytes) || Date.now() < first.deadlineMs) return;
+    if (this.#hasSpaceFor(first.bytes) || this.#deps.clock.nowMs() < first.deadlineMs) return;
     const { bufferBytesMax, deliveryTimeoutMs } = this.#options;
     const message = `buffer of ${bufferBytesMax} bytes stayed full for ${deliveryTimeoutMs} ms`;
     if (this.#waiting.delete(first)) first.reject(new LogError('REQUEST_TIMED_OUT', message, { effect: 'none' }));
@@ -265,7 +265,7 @@ export class Producer {
   #queueOf(partition: number): PartitionQueue {
     let queue = this.#queues.get(partition);
     if (queue === undefined) {
-      queue = new PartitionQueue(partition, this.#options.compression, this.#options.lingerMs, () => this.#pumpSoon());
+      queue = new PartitionQueue(partition, { ...this.#deps, ...this.#options, wake: () => this.#pumpSoon() });
       this.#queues.set(partition, queue);
     }
     return queue;
@@ -275,29 +275,34 @@ export class Producer {
   #stickyPartitionFor(bytes: number, batchBytesMax: number, partitionCount: number): number {
     const sticky = this.#stickyPartition;
     if (sticky !== undefined && this.#queues.get(sticky)?.hasRoomFor(bytes, batchBytesMax)) return sticky;
-    const next = Math.floor(Math.random() * partitionCount);
+    const next = Math.floor(randomFraction(this.#deps.randomBytes) * partitionCount);
     this.#stickyPartition = next;
     return next;
   }
 
   #freshTopic(): TopicDescription | undefined {
     const read = this.#topicRead;
-    return read !== undefined && Date.now() - read.readAtMs <= topicAgeMsMax ? read.topic : undefined;
+    return read !== undefined && this.#deps.clock.nowMs() - read.readAtMs <= topicAgeMsMax ? read.topic : undefined;
   }
 
   async #readTopic(deadlineMs: number): Promise<TopicDescription> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const timeoutMs = Math.max(Math.min(requestTimeoutMs, deadlineMs - Date.now()), requestTimeoutMsMin);
-        const topic = await callJson<TopicDescription>(this.#transport, 'GET', topicPath(this.topic), { timeoutMs });
-        this.#topicRead = { topic, readAtMs: Date.now() };
+        const timeoutMs = Math.max(
+          Math.min(requestTimeoutMs, deadlineMs - this.#deps.clock.nowMs()),
+          requestTimeoutMsMin,
+        );
+        const topic = await callJson<TopicDescription>(this.#deps.transport, 'GET', topicPath(this.topic), {
+          timeoutMs,
+        });
+        this.#topicRead = { topic, readAtMs: this.#deps.clock.nowMs() };
         return topic;
       } catch (error) {
         // Nothing of the record was sent yet. That the topic is missing will not pass by waiting.
         if (!isLogError(error) || isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
-        const delayMs = retryDelayMs(attempt, error);
-        if (!error.retriable || Date.now() + delayMs >= deadlineMs) throw withoutEffect(error);
-        await sleep(delayMs);
+        const delayMs = retryDelayMs(attempt, error, this.#deps.randomBytes);
+        if (!error.retriable || this.#deps.clock.nowMs() + delayMs >= deadlineMs) throw withoutEffect(error);
+        await this.#deps.clock.sleep(delayMs);
       }
     }
   }
@@ -343,10 +348,13 @@ export class Producer {
         for (const { queue } of batches) await queue.identify(() => this.#nextIdentity(queue.isRenewed));
       }
       const results = await sendBatches(
-        this.#transport,
+        this.#deps.transport,
         this.topic,
         batches.map(({ queue, batch }) => queue.encode(batch)),
-        timeoutOf(batches.map(({ batch }) => batch)),
+        timeoutOf(
+          batches.map(({ batch }) => batch),
+          this.#deps.clock.nowMs(),
+        ),
       );
       for (const [index, entry] of batches.entries()) {
         toSettle.delete(entry);
@@ -365,7 +373,7 @@ export class Producer {
 
   /** The producer's own id, shared by its partitions; after trouble a partition gets one for itself. */
   #nextIdentity(isRenewed: boolean): Promise<ProducerIdentity> {
-    const ask = () => callJson<ProducerIdentity>(this.#transport, 'POST', '/v1/producers');
+    const ask = () => callJson<ProducerIdentity>(this.#deps.transport, 'POST', '/v1/producers');
     if (isRenewed) return ask().catch((error: unknown) => Promise.reject(withoutEffect(error)));
     this.#identity ??= ask().catch((error: unknown) => {
       this.#identity = undefined;
@@ -376,9 +384,9 @@ export class Producer {
 }
 
 /** No request outlives the delivery time of what it carries. */
-function timeoutOf(batches: readonly QueuedBatch[]): number {
+function timeoutOf(batches: readonly QueuedBatch[], nowMs: number): number {
   const deadlineMs = Math.min(...batches.map(({ records: [first] }) => first?.deadlineMs ?? Number.POSITIVE_INFINITY));
-  return Math.max(Math.min(requestTimeoutMs, deadlineMs - Date.now()), requestTimeoutMsMin);
+  return Math.max(Math.min(requestTimeoutMs, deadlineMs - nowMs), requestTimeoutMsMin);
 }
 
 function asLogError(error: unknown): LogError {

@@ -1,58 +1,54 @@
 /** Requests to an app in this very process: the same bytes, without a socket. */
 
+import { type Clock, systemClock } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
 import { makeTransport, type Transport, type TransportRequest, type TransportResponse } from './transport.ts';
 
 /** What every door of the server is made of: `Request -> Response`. */
 export interface FetchApp {
-  fetch(request: Request): Response | Promise<Response>;
+  /** The body stands beside the request, and is the app's own from then on. */
+  fetch(request: Request, body?: Uint8Array): Response | Promise<Response>;
+}
+
+export interface DirectTransportOptions {
+  /** Ends what the app runs on. */
+  readonly close?: () => Promise<void>;
+  /** Measures the deadlines of requests. @default the system's */
+  readonly clock?: Clock;
 }
 
 const origin = 'http://direct.invalid';
 
-export function directTransport(app: FetchApp, close: () => Promise<void> = async () => {}): Transport {
+export function directTransport(app: FetchApp, options: DirectTransportOptions = {}): Transport {
+  const { close = async () => {}, clock = systemClock } = options;
+
   async function send(request: TransportRequest): Promise<TransportResponse> {
-    const { signal } = request;
+    const { signal, timeoutMs } = request;
     signal?.throwIfAborted();
-    const deadline = AbortSignal.timeout(request.timeoutMs);
-    const ended = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
-    const query = request.query === undefined ? '' : `?${new URLSearchParams(request.query)}`;
-    const answer = answerOf(
-      app,
-      new Request(origin + request.path + query, {
-        method: request.method,
-        headers: { ...request.headers },
-        signal: ended,
-        ...(request.body === undefined ? {} : { body: joined(request.body) }),
-      }),
-    );
-    try {
-      return await Promise.race([answer, rejected(ended)]);
-    } catch (error) {
-      // What the app does with an aborted request is its own business; the caller hears of the abort.
+    const ending = new AbortController();
+    const ended = signal === undefined ? ending.signal : AbortSignal.any([ending.signal, signal]);
+    // What the app does with an aborted request is its own business; the caller hears of the abort.
+    const deadline = clock.sleep(timeoutMs, ended).then(() => {
       signal?.throwIfAborted();
-      if (deadline.aborted) {
-        throw new LogError('REQUEST_TIMED_OUT', `the log did not answer within ${request.timeoutMs} ms`);
-      }
-      if (isLogError(error)) throw error;
+      throw new LogError('REQUEST_TIMED_OUT', `the log did not answer within ${timeoutMs} ms`);
+    });
+    try {
+      return await Promise.race([answerOf(app, request, ended), deadline]);
+    } catch (error) {
+      if (signal?.aborted || isLogError(error)) throw error;
       throw new LogError('UNKNOWN_SERVER_ERROR', 'the log failed in this process', { cause: error });
+    } finally {
+      ending.abort();
     }
   }
   return makeTransport('the log in this process', send, close);
 }
 
-async function answerOf(app: FetchApp, request: Request): Promise<TransportResponse> {
-  const response = await app.fetch(request);
+async function answerOf(app: FetchApp, request: TransportRequest, signal: AbortSignal): Promise<TransportResponse> {
+  const { method, path, query, headers, body: parts } = request;
+  const url = origin + path + (query === undefined ? '' : `?${new URLSearchParams(query)}`);
+  const sent = new Request(url, { method, headers: { ...headers }, signal });
+  const response = await app.fetch(sent, parts === undefined ? undefined : Buffer.concat(parts));
   const body = new Uint8Array(await response.arrayBuffer());
   return { status: response.status, header: (name) => response.headers.get(name) ?? undefined, body };
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  return Buffer.concat(parts) as Uint8Array<ArrayBuffer>;
-}
-
-function rejected(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

@@ -31,7 +31,7 @@ export async function openClient(
       await log.close();
     });
   } else {
-    transport = directTransport(createApp({ log, clock: systemClock }), () => log.close());
+    transport = directTransport(createApp({ log, clock: systemClock }), { close: () => log.close() });
   }
   const client = new Millrace({ transport: wrap(transport) });
   onTestFinished(() => client.close());
