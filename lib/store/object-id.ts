@@ -60,7 +60,11 @@ export function createObjectIds(clock: Clock, randomBytes: RandomBytes, timestam
       randomBytes(randomView);
       const timestamp = now();
       // Within a millisecond the random part counts on in random steps (RFC 9562, section 6.2, method 2).
-      let suffix = timestamp === lastSuffixTimestamp ? lastSuffix + 1 + random.getUint16(0) : random.getUint32(0) * 128;
+      // It begins in the lower half, so that there is room to count.
+      let suffix =
+        timestamp === lastSuffixTimestamp
+          ? lastSuffix + 1 + random.getUint16(0)
+          : random.getUint32(0) * 2 ** 7 + (random.getUint8(4) >> 1);
       if (suffix >= 2 ** 40) {
         lastTimestamp += 1;
         suffix = 0;
