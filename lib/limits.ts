@@ -68,8 +68,19 @@ export const eventStreamMsMax = 5 * 60_000;
 /** A comment is sent when an event stream has been silent for this long, so that proxies keep it open. */
 export const eventStreamKeepAliveMs = 15_000;
 
+// ---- Lambda and API Gateway
+/**
+ * Body of a request to a function, and of its answer. Lambda takes and gives 6 MB (6,291,456 bytes) of JSON, which is
+ * 4,718,592 bytes in Base64; what is left is for the rest of the event.
+ */
+export const lambdaBodyBytesMax = 4_400_000;
+/** API Gateway lets the headers of an answer have 10,240 bytes, and each partition of a fetch takes up to 88 of them. */
+export const gatewayFetchPartitionsMax = 100;
+
 assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
 assert(requestBytesMax <= bodyBytesHeldMax, 'the largest request can be held');
+assert(Math.ceil(lambdaBodyBytesMax / 3) * 4 < 6_291_456 - 256 * KiB, 'a body in Base64 leaves room in an event');
+assert(gatewayFetchPartitionsMax <= fetchPartitionsMax, 'a fetch through API Gateway is one that the log takes');
 assert(tailEntriesMax < tailEntriesRefused, 'a tail is rolled before it is refused');

@@ -43,7 +43,7 @@ export function errorOf(response: TransportResponse): LogError {
     // No document of ours, for example a proxy's page: the status says what is known.
     problem = undefined;
   }
-  const error = problemToError(problem, response.status);
+  const error = isProblem(problem) ? problemToError(problem, response.status) : foreignError(problem, response.status);
   const seconds = Number(response.header('retry-after'));
   if (!(seconds > 0) || (error.details !== undefined && 'retryAfterMs' in error.details)) return error;
   const { code, message, retriable, effect } = error;
@@ -52,6 +52,21 @@ export function errorOf(response: TransportResponse): LogError {
     effect,
     details: { ...error.details, retryAfterMs: seconds * 1000 },
   });
+}
+
+function isProblem(document: unknown): boolean {
+  return typeof document === 'object' && document !== null && 'code' in document;
+}
+
+/** What something before the log has answered: API Gateway and function URLs tell the reason as `message`. */
+function foreignError(document: unknown, status: number): LogError {
+  const { message, Message } = (document ?? {}) as { readonly message?: unknown; readonly Message?: unknown };
+  const reason = typeof message === 'string' ? message : Message;
+  const error = problemToError(undefined, status);
+  if (typeof reason !== 'string') return error;
+  const { code, effect } = error;
+  // API Gateway has no other answer when it could not call the function at this moment.
+  return new LogError(code, `${error.message}: ${reason}`, { effect, retriable: error.retriable || status >= 500 });
 }
 
 export function parseBody(response: TransportResponse): unknown {

@@ -3,8 +3,15 @@
 import http from 'node:http';
 import https from 'node:https';
 import { LogError } from '../errors.ts';
-import { MiB, requestBytesMax } from '../limits.ts';
-import { makeTransport, type Transport, type TransportRequest, type TransportResponse } from './transport.ts';
+import { KiB, MiB, requestBytesMax } from '../limits.ts';
+import { connectionError } from './connection-error.ts';
+import {
+  formatQuery,
+  makeTransport,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from './transport.ts';
 
 export interface HttpTransportOptions {
   /** For example `http://127.0.0.1:8092`; a path in it stands before every request's path. */
@@ -15,19 +22,10 @@ export interface HttpTransportOptions {
 const socketsMax = 64;
 /** An answer holds at most what a fetch may ask for, one batch beyond it, and frames. */
 const answerBytesMax = 2 * requestBytesMax + 16 * MiB;
+/** The header with the watermarks of 256 partitions alone may take 32 KiB; Node's own bound is 16 KiB. */
+const answerHeaderBytesMax = 64 * KiB;
 /** Shorter than the keep-alive time of common servers, so that a connection is rarely reused as it is being closed. */
 const idleMs = 4_000;
-
-/** The request did not leave this machine, or nobody was there to take it. */
-const neverSentCodes = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EADDRNOTAVAIL',
-  'EMFILE',
-]);
 
 export function httpTransport(options: HttpTransportOptions): Transport {
   const base = parseEndpoint(options.endpoint);
@@ -46,6 +44,7 @@ export function httpTransport(options: HttpTransportOptions): Transport {
         hostname: base.hostname.replace(/^\[(.*)\]$/, '$1'),
         port: base.port,
         agent,
+        maxHeaderSize: answerHeaderBytesMax,
         method: request.method,
         path: prefix + request.path + formatQuery(request.query),
         headers: { ...request.headers, ...(request.body === undefined ? {} : { 'content-length': length }) },
@@ -105,10 +104,6 @@ function parseEndpoint(endpoint: string | URL): URL {
   );
 }
 
-function formatQuery(query: Readonly<Record<string, string>> | undefined): string {
-  return query === undefined ? '' : `?${new URLSearchParams(query)}`;
-}
-
 function headerOf(incoming: http.IncomingMessage): (name: string) => string | undefined {
   return (name) => {
     const value = incoming.headers[name];
@@ -120,15 +115,6 @@ function timedOut(endpoint: string, timeoutMs: number, wasSent: boolean): LogErr
   return new LogError('REQUEST_TIMED_OUT', `${endpoint} did not answer within ${timeoutMs} ms`, {
     effect: wasSent ? 'unknown' : 'none',
   });
-}
-
-function connectionError(endpoint: string, cause: Error): LogError {
-  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
-  if (code !== undefined && neverSentCodes.has(code)) {
-    return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} cannot be reached: ${code}`, { cause, effect: 'none' });
-  }
-  const reason = cause.message === '' ? (code ?? 'connection lost') : cause.message;
-  return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} gave no answer: ${reason}`, { cause, effect: 'unknown' });
 }
 
 function tooLong(endpoint: string): LogError {

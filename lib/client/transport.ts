@@ -1,5 +1,13 @@
 /** The one thing the client needs of the world: a request goes out, a whole answer comes back. */
 
+import {
+  fetchBytesMax,
+  fetchPartitionsMax,
+  gatewayFetchPartitionsMax,
+  lambdaBodyBytesMax,
+  requestBytesMax,
+} from '../limits.ts';
+
 export interface TransportRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** With its leading slash, percent-encoded, without query. */
@@ -7,6 +15,8 @@ export interface TransportRequest {
   readonly query?: Readonly<Record<string, string>>;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Who asks, where that does not follow from the path: a log may have a function for each. */
+  readonly role?: 'producer' | 'consumer';
   /** Parts are sent one after another as one body. */
   readonly body?: readonly Uint8Array[];
   readonly signal?: AbortSignal | undefined;
@@ -21,6 +31,29 @@ export interface TransportResponse {
   readonly body: Uint8Array;
 }
 
+/** What a request and its answer may hold on this way to the log. */
+export interface TransportLimits {
+  /** Body of a request. */
+  readonly requestBytesMax: number;
+  /** Body of an answer. */
+  readonly answerBytesMax: number;
+  /** A fetch names no more, since the header of its answer has an entry for each. */
+  readonly fetchPartitionsMax: number;
+}
+
+/** The log's own, where nothing stands between it and the client. */
+export const logLimits: TransportLimits = { requestBytesMax, answerBytesMax: fetchBytesMax, fetchPartitionsMax };
+
+/** A function of Lambda. */
+export const lambdaLimits: TransportLimits = {
+  requestBytesMax: lambdaBodyBytesMax,
+  answerBytesMax: lambdaBodyBytesMax,
+  fetchPartitionsMax,
+};
+
+/** A function behind API Gateway or a function URL. */
+export const gatewayLimits: TransportLimits = { ...lambdaLimits, fetchPartitionsMax: gatewayFetchPartitionsMax };
+
 /**
  * Resolves with every answer, whatever its status. Throws a `LogError` when there is no answer: effect `none` when the
  * request cannot have arrived, else `unknown`. Throws the signal's reason when the signal is aborted.
@@ -29,15 +62,31 @@ export interface Transport {
   (request: TransportRequest): Promise<TransportResponse>;
   /** Where requests go, for messages. */
   readonly endpoint: string;
+  /** @default `logLimits` */
+  readonly limits?: TransportLimits;
   /** Ends idle connections; requests under way are not waited for. */
   close(): Promise<void>;
 }
 
+type Send = (request: TransportRequest) => Promise<TransportResponse>;
+
 /** A transport from its parts; functions carry properties, so no class is needed. */
 export function makeTransport(
   endpoint: string,
-  send: (request: TransportRequest) => Promise<TransportResponse>,
+  send: Send,
   close: () => Promise<void>,
+  limits: TransportLimits = logLimits,
 ): Transport {
-  return Object.assign((request: TransportRequest) => send(request), { endpoint, close });
+  return Object.assign((request: TransportRequest) => send(request), { endpoint, close, limits });
+}
+
+/** `inner` with `send` in front of it, which calls it as it sees fit. */
+export function wrapTransport(inner: Transport, send: Send, limits = inner.limits): Transport {
+  return makeTransport(inner.endpoint, send, () => inner.close(), limits);
+}
+
+/** With its question mark, or nothing. A space is `%20`: what signs and checks a query does not know of `+`. */
+export function formatQuery(query: Readonly<Record<string, string>> = {}): string {
+  const pairs = Object.entries(query).map((pair) => pair.map(encodeURIComponent).join('='));
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }

@@ -1,17 +1,7 @@
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { httpTransport } from '../../lib/client/transport-http.ts';
-
-async function listen(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
+import { partitionsHeader } from '../../lib/wire.ts';
+import { listen } from './http-server.ts';
 
 function transportTo(endpoint: string) {
   const transport = httpTransport({ endpoint });
@@ -68,7 +58,14 @@ test('a path in the endpoint stands before the path of the request, and queries 
     response.end('{}');
   });
   await transportTo(`${endpoint}/prod/`)({ ...get, query: { after: 'a b&c' } });
-  expect(seen).toEqual(['/prod/v1/health?after=a+b%26c']);
+  expect(seen).toEqual(['/prod/v1/health?after=a%20b%26c']);
+});
+
+test('the header of an answer may tell of as many partitions as a fetch may name', async () => {
+  const entry = '9999:9007199254740991:9007199254740991:9007199254740991:OUT_OF_ORDER_SEQUENCE_NUMBER';
+  const watermarks = Array.from({ length: 256 }, () => entry).join(',');
+  const endpoint = await listen((_, response) => response.writeHead(200, { [partitionsHeader]: watermarks }).end());
+  expect((await transportTo(endpoint)(get)).header(partitionsHeader)).toBe(watermarks);
 });
 
 test('what is no address is refused', () => {

@@ -1,0 +1,24 @@
+/** What a failed connection says of the request that went over it. */
+
+import { LogError } from '../errors.ts';
+
+/** The request did not leave this machine, or nobody was there to take it. */
+const neverSentCodes = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+]);
+
+/** KAFKA_STORAGE_ERROR, with effect `none` when the request cannot have arrived. */
+export function connectionError(endpoint: string, cause: Error): LogError {
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+  if (code !== undefined && neverSentCodes.has(code)) {
+    return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} cannot be reached: ${code}`, { cause, effect: 'none' });
+  }
+  const reason = cause.message === '' ? (code ?? 'connection lost') : cause.message;
+  return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} gave no answer: ${reason}`, { cause, effect: 'unknown' });
+}
