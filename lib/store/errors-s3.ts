@@ -61,6 +61,7 @@ const kindsByStatus: Readonly<Record<number, S3ErrorKind>> = {
   412: 'taken',
   416: 'out of range',
   429: 'busy',
+  501: 'other',
   503: 'busy',
 };
 

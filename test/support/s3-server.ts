@@ -60,6 +60,8 @@ export interface S3Server {
   readonly credentials: S3Credentials;
   /** Every request so far, in order of arrival. */
   readonly requests: readonly S3Request[];
+  /** How many connections were opened so far. */
+  readonly connectionCount: number;
   readonly buckets: ReadonlyMap<string, Bucket>;
   fault: ((request: S3Request) => S3Fault | undefined) | undefined;
   close(): Promise<void>;
@@ -151,12 +153,19 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   });
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
+  let connectionCount = 0;
+  listener.on('connection', () => {
+    connectionCount += 1;
+  });
   const server: S3Server = {
     endpoint: `http://127.0.0.1:${(listener.address() as AddressInfo).port}`,
     region,
     bucket: names[0],
     credentials,
     requests,
+    get connectionCount() {
+      return connectionCount;
+    },
     buckets,
     fault: options.fault,
     async close() {
