@@ -1,0 +1,49 @@
+/** Time that passes only when nothing else is left to do. */
+
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Clock } from '../../lib/clock.ts';
+
+export interface VirtualClock extends Clock {
+  /** Lets time pass until `work` has ended. Throws when it waits for something that is not this clock. */
+  run<T>(work: Promise<T>): Promise<T>;
+}
+
+export function createVirtualClock(startMs = 0): VirtualClock {
+  let nowMs = startMs;
+  /** Sorted by time, those of one instant in the order they were set. */
+  const timers: { readonly atMs: number; readonly wake: () => void }[] = [];
+
+  return {
+    nowMs: () => nowMs,
+    sleep: (ms, signal) =>
+      new Promise((resolve) => {
+        if (signal?.aborted) return resolve();
+        const wake = () => {
+          const index = timers.indexOf(timer);
+          if (index !== -1) timers.splice(index, 1);
+          signal?.removeEventListener('abort', wake);
+          resolve();
+        };
+        const timer = { atMs: nowMs + Math.max(0, ms), wake };
+        const after = timers.findLastIndex(({ atMs }) => atMs <= timer.atMs);
+        timers.splice(after + 1, 0, timer);
+        signal?.addEventListener('abort', wake, { once: true });
+      }),
+    async run(work) {
+      let isDone = false;
+      const done = () => {
+        isDone = true;
+      };
+      work.then(done, done);
+      for (;;) {
+        // Promises and what Node puts behind them come before time.
+        await turn();
+        if (isDone) return await work;
+        const [first] = timers;
+        if (first === undefined) throw new Error('the work waits for something that is not the clock');
+        nowMs = first.atMs;
+        first.wake();
+      }
+    },
+  };
+}
