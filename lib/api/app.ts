@@ -7,7 +7,7 @@ import { Hono } from 'hono';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { eventStreamKeepAliveMs, eventStreamMsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
-import type { ApiDeps, Call, Handler, RequestLine } from './http.ts';
+import type { ApiDeps, Call, Carriage, Handler, RequestLine } from './http.ts';
 import { HttpRefusal, type OnError, problemOf, problemResponse } from './problem.ts';
 import { routes } from './routes.ts';
 
@@ -21,6 +21,8 @@ export interface FinishedRequest extends RequestLine {
 export interface AppOptions {
   readonly log: Log;
   readonly clock: Clock;
+  /** Names of the routes answered here; the others are refused with 421. @default all */
+  readonly apis?: ReadonlySet<string>;
   /** Chooses the partition of keyless records. @default the platform's */
   readonly randomBytes?: RandomBytes;
   /** Told of each request when its answer begins. */
@@ -36,11 +38,8 @@ export interface AppOptions {
 }
 
 export interface App {
-  /**
-   * Never rejects: every failure is an answer. Who has read the body already gives it beside the request and never uses
-   * it again: it is taken over, where reading it once more from the request would copy it.
-   */
-  fetch(request: Request, body?: Uint8Array): Promise<Response>;
+  /** Never rejects: every failure is an answer. */
+  fetch(request: Request, carriage?: Carriage): Promise<Response>;
 }
 
 export function createApp(options: AppOptions): App {
@@ -60,6 +59,7 @@ export function createApp(options: AppOptions): App {
     const line: RequestLine = { api };
     let response: Response;
     try {
+      if (api !== 'none') checkIsServed(api, options.apis);
       response = await handle(deps, { ...call, line });
     } catch (error) {
       const headers = error instanceof HttpRefusal ? error.headers : undefined;
@@ -70,12 +70,12 @@ export function createApp(options: AppOptions): App {
     return response;
   };
 
-  const hono = new Hono<{ Bindings: Pick<Call, 'body'> }>();
+  const hono = new Hono<{ Bindings: Carriage }>();
   for (const { api, method, path, handle } of routes) {
     hono.on(method, path, (c) =>
       answer(api, handle, {
         request: c.req.raw,
-        body: c.env.body,
+        carriage: c.env,
         param: (name) => c.req.param(name) ?? '',
         query: () => c.req.query(),
       }),
@@ -85,12 +85,18 @@ export function createApp(options: AppOptions): App {
   hono.notFound((c) =>
     answer('none', async () => refuse(c.req.method, c.req.path), {
       request: c.req.raw,
-      body: undefined,
+      carriage: c.env,
       param: () => '',
       query: () => ({}),
     }),
   );
-  return { fetch: async (request, body) => hono.fetch(request, { body }) };
+  return { fetch: async (request, carriage = {}) => hono.fetch(request, carriage) };
+}
+
+/** 421 Misdirected Request (RFC 9110, section 15.5.20): the path exists, and another function answers it. */
+function checkIsServed(api: string, apis: ReadonlySet<string> | undefined): void {
+  if (apis === undefined || apis.has(api)) return;
+  throw new HttpRefusal(421, `${api} is not answered by this function, only ${[...apis].join(', ')}`);
 }
 
 const pathPatterns = routes.map(({ method, path }) => {

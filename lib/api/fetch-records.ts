@@ -26,6 +26,7 @@ import {
   partitionOf,
   readJson,
   readQuery,
+  release,
   topicOf,
 } from './http.ts';
 import { type OnError, problemOf, problemResponse } from './problem.ts';
@@ -49,7 +50,7 @@ export const fetchOne: Handler = async (deps, call) => {
   });
   if (result === undefined) throw new Error('a fetch of one partition gave no result');
   if ('error' in result) throw result.error;
-  if (format === batchesContentType) return batchesResponse([result]);
+  if (format === batchesContentType) return batchesResponse(call, [result]);
   return json({ ...readJsonRecords(result, { bytesLeft: fetchBytesMax }), ...watermarksOf(result) });
 };
 
@@ -65,7 +66,7 @@ export const fetchMany: Handler = async (deps, call) => {
     ...limits,
     ...waitSignal(deps, call, limits),
   });
-  if (format === batchesContentType && !results.every(isFailed)) return batchesResponse(results);
+  if (format === batchesContentType && !results.every(isFailed)) return batchesResponse(call, results);
 
   const budget = { bytesLeft: fetchBytesMax };
   const entries = results.map((result) => jsonEntry(result, budget, deps.onError));
@@ -134,13 +135,15 @@ function jsonEntry(result: FetchResult, budget: Budget, onError: OnError) {
 }
 
 /** 200, or 207 when a partition failed; its code stands in the header, since frames have no room for it. */
-function batchesResponse(results: readonly FetchResult[]): Response {
+function batchesResponse({ carriage }: Call, results: readonly FetchResult[]): Response {
   const frames = results.flatMap((result) =>
     'error' in result ? [] : result.batches.map((batch) => ({ partition: result.partition, batch })),
   );
   const headers = { 'content-type': batchesContentType, ...watermarksHeader(results) };
   // One write of one body costs less than a stream of parts, and the parts are in memory anyway.
   const body = Buffer.concat(encodeFrames(frames));
+  for (const { batch } of frames) release(batch);
+  carriage.whenSent?.(() => release(body));
   return new Response(body, { status: results.some(isFailed) ? 207 : 200, headers });
 }
 

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import { type Partition, parseTopicName, type TopicName } from '../ids.ts';
-import { requestBytesMax } from '../limits.ts';
+import { KiB, requestBytesMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
 import { HttpRefusal, type OnError } from './problem.ts';
@@ -29,11 +29,18 @@ export interface RequestLine {
   bytes?: number;
 }
 
+/** What a server can say beside the request itself. */
+export interface Carriage {
+  /** The body, when it was read already. It is taken over; reading it once more from the request would copy it. */
+  readonly body?: Uint8Array | undefined;
+  /** Calls `run` when the whole answer has left the process; never, when the caller went before. */
+  readonly whenSent?: (run: () => void) => void;
+}
+
 /** One request on its way through a handler. */
 export interface Call {
   readonly request: Request;
-  /** Where it was read already; else it is still to be read from the request. */
-  readonly body: Uint8Array | undefined;
+  readonly carriage: Carriage;
   param(name: string): string;
   query(): Readonly<Record<string, string>>;
   readonly line: RequestLine;
@@ -72,7 +79,7 @@ export async function readBody(call: Call, contentType: string): Promise<Uint8Ar
   }
   let body: Uint8Array;
   try {
-    body = call.body ?? new Uint8Array(await call.request.arrayBuffer());
+    body = call.carriage.body ?? new Uint8Array(await call.request.arrayBuffer());
   } catch (cause) {
     throw new LogError('INVALID_REQUEST', 'the body ended before its time', { cause });
   }
@@ -143,6 +150,18 @@ const jsonHeaders = { 'content-type': jsonContentType };
 
 export function json(body: unknown, status = 200, headers: Readonly<Record<string, string>> = jsonHeaders): Response {
   return new Response(JSON.stringify(body), { status, headers });
+}
+
+/** No pool of Node's is as large, so a view of so much memory is the only one that counts. */
+const releasedBytesMin = 128 * KiB;
+
+/**
+ * Gives back the memory under `bytes` now, when it is much; nothing may look at it again, through other views neither.
+ * Memory outside of its heap moves V8 to collect all garbage: with reads of 1 MiB that was every 50 ms, and took a third
+ * of the processor.
+ */
+export function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= releasedBytesMin) buffer.transfer(0);
 }
 
 /**

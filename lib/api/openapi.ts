@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, made from the schemas that the handlers parse with. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   batchesContentType,
   eventStreamContentType,

@@ -3,13 +3,16 @@
 import { LogError } from '../errors.ts';
 import { framesMax } from '../limits.ts';
 import { batchesContentType, decodeFrames, jsonContentType } from '../wire.ts';
-import { type Handler, negotiate, readBody, topicOf } from './http.ts';
+import { type Handler, negotiate, readBody, release, topicOf } from './http.ts';
 import { produceResponse } from './produce-results.ts';
 
 export const produceBatches: Handler = async ({ log, onError }, call) => {
   const topic = topicOf(call);
   negotiate(call, [jsonContentType]);
-  const batches = decodeFrames(await readBody(call, batchesContentType), framesMax);
+  const body = await readBody(call, batchesContentType);
+  const batches = decodeFrames(body, framesMax);
   if (batches.length === 0) throw new LogError('INVALID_REQUEST', 'the body holds no frame; send at least one');
-  return produceResponse(await log.produce({ topic, batches }), onError);
+  const results = await log.produce({ topic, batches });
+  release(body);
+  return produceResponse(results, onError);
 };

@@ -1,6 +1,6 @@
 /** What may come in at the HTTP door and what goes out; `openapi.ts` makes the OpenAPI document from these very schemas. */
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { errorTable } from '../errors.ts';
 import {
   fetchBytesDefault,

@@ -1,6 +1,6 @@
 /** The log on one machine: files and SQLite in a data folder, or all in memory. */
 
-import { systemClock } from '../clock.ts';
+import { systemClock, systemRandomBytes } from '../clock.ts';
 import { createLog } from '../create-log.ts';
 import type { Log } from '../log.ts';
 import { openDataFolder } from '../store/data-folder.ts';
@@ -13,7 +13,7 @@ export type EmbeddedLogOptions = { readonly dir: string } | { readonly memory: t
 /** Throws KAFKA_STORAGE_ERROR when another process has the folder, or it is of a newer format. */
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Log> {
   const clock = systemClock;
-  const randomBytes = (bytes: Uint8Array) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>);
+  const randomBytes = systemRandomBytes;
   if ('memory' in options) {
     const objectStore = createMemoryObjectStore({ clock, randomBytes });
     return createLog({ objectStore, metadataStore: openSqliteMetadataStore(':memory:'), clock, randomBytes });

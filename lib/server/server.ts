@@ -80,7 +80,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     onError: (error) => logger.error('request failed', { error }),
   });
   const listener = getRequestListener(
-    (request, { incoming }) => app.fetch(request, (incoming as ReadIncoming).rawBody),
+    (request, { incoming, outgoing }) =>
+      app.fetch(request, {
+        body: (incoming as ReadIncoming).rawBody,
+        whenSent: (run) => outgoing.once('finish', run),
+      }),
     { errorHandler: badRequest },
   );
 

@@ -1,8 +1,7 @@
 /**
  * Many writes, one durable transaction: what is asked for while a transaction is being written goes into the next one.
  *
- * No timer: a group starts in the same turn of the event loop in which its first write arrived, after everything else
- * that turn brings, so a lone write waits for nothing and a busy log shares each sync among all who came meanwhile.
+ * No timer: a group starts when the promises that brought its first write have run out, with all that they bring, so a lone write waits for nothing and a busy log shares each sync among all who came meanwhile.
  */
 
 import type { DatabaseSync } from 'node:sqlite';
@@ -16,10 +15,13 @@ interface Waiting {
 
 export class GroupCommit {
   readonly #database: DatabaseSync;
+  readonly #onRollback: () => void;
   #waiting: Waiting[] = [];
 
-  constructor(database: DatabaseSync) {
+  /** `onRollback` runs when what was written meanwhile is taken back, or may be. */
+  constructor(database: DatabaseSync, onRollback: () => void) {
     this.#database = database;
+    this.#onRollback = onRollback;
   }
 
   /** Runs `write` inside a transaction and resolves with its value once that is durable. */
@@ -30,7 +32,7 @@ export class GroupCommit {
         value = write();
       };
       if (this.#waiting.push({ write: run, done: () => resolve(value), failed: reject }) === 1) {
-        setImmediate(() => this.flush());
+        process.nextTick(() => this.flush());
       }
     });
   }
@@ -73,6 +75,7 @@ export class GroupCommit {
         throw new FailedCommit(error);
       }
     } catch (error) {
+      this.#onRollback();
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
     }

@@ -16,6 +16,9 @@ import type { Head, Page, ProducerState, StoredTopicConfig, TopicItem } from './
 import type { MetadataStore } from './metadata-store.ts';
 import { decodeProducers, encodeProducers } from './producer-bytes.ts';
 
+/** About 1 KiB each. */
+const headsKeptMax = 10_000;
+
 /** Raised with every change of the tables below; a newer file is refused. */
 const schemaVersion = 1;
 
@@ -45,16 +48,26 @@ const schema = `
 /** `path` is a file's, or `:memory:`. Throws KAFKA_STORAGE_ERROR, also for a file of a newer version. */
 export function openSqliteMetadataStore(path: string): MetadataStore {
   const database = openDatabase(path);
-  const commits = new GroupCommit(database);
+  /** Heads as they are stored: this process owns the file, so nobody else changes them. */
+  const heads = new Map<string, Head>();
+  const commits = new GroupCommit(database, () => heads.clear());
   const waiters = new CommitWaiters();
   const sql = prepareStatements(database);
   let isClosed = false;
 
   const readHead = (topicId: TopicId, partition: Partition): Head | undefined => {
+    const known = heads.get(keyOf(topicId, partition));
+    if (known !== undefined) return known;
     const row = sql.readHead.get(topicId, partition) as HeadRow | undefined;
-    return row === undefined ? undefined : toHead(topicId, partition, row);
+    return row === undefined ? undefined : keep(toHead(topicId, partition, row));
+  };
+  const keep = (head: Head): Head => {
+    if (heads.size >= headsKeptMax) heads.clear();
+    heads.set(keyOf(head.topicId, head.partition), head);
+    return head;
   };
   const writeHead = (head: Head): void => {
+    keep(head);
     sql.updateHead.run(
       head.logStartOffset,
       head.logEndOffset,
@@ -136,6 +149,7 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
         if (row?.topic_id !== topicId) return undefined;
         sql.deleteTopic.run(topic);
         for (const statement of sql.deleteContents) statement.run(topicId);
+        heads.clear();
         return row.partition_count;
       });
       for (let partition = 0; partition < (partitionCount ?? 0); partition++) waiters.wake(topicId, partition);
@@ -196,6 +210,19 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
   };
 }
 
+/**
+ * A commit that overwrites a log file which has grown already takes half the time of one that makes it grow, and SQLite
+ * goes back to the file's beginning at every checkpoint. So it grows here, by as many pages as SQLite writes between two
+ * checkpoints (https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint); those of the table are free again after.
+ */
+const growLog = `
+  BEGIN; CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(1000 * 4096)); COMMIT;
+  DROP TABLE filler;
+  PRAGMA wal_checkpoint(RESTART);
+`;
+
+const keyOf = (topicId: TopicId, partition: Partition) => `${topicId}/${partition}`;
+
 function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
@@ -213,7 +240,7 @@ function openDatabase(path: string): DatabaseSync {
     if (version === 0) database.exec(`BEGIN; ${schema} COMMIT;`);
     // A killed process may have left commits that were written and not synced. A checkpoint syncs them, and it has to,
     // before readers see them and resends are answered from them.
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (path !== ':memory:') database.exec(growLog);
     return database;
   } catch (error) {
     database?.close();

@@ -587,7 +587,7 @@ function testWaiting(store: () => MetadataStore): void {
 const newTopicId = () => crypto.randomUUID() as string as TopicId;
 const newObjectId = () => crypto.randomUUID().replaceAll('-', '') as ObjectId;
 
-function topicItem(name: string, given: Partial<TopicItem> = {}): TopicItem {
+export function topicItem(name: string, given: Partial<TopicItem> = {}): TopicItem {
   const topic = parseTopicName(name);
   return {
     topic,
@@ -631,7 +631,7 @@ interface BatchGiven {
 }
 
 /** One batch, in an object of its own unless one is named. */
-function newBatch(given: BatchGiven = {}): NewBatch {
+export function newBatch(given: BatchGiven = {}): NewBatch {
   const { objectId = newObjectId(), byteStart = 0, byteLength = 100, recordCount = 1, timestamp = 1000 } = given;
   const [producerId = 0, producerEpoch = 0, baseSequence = 0] = given.producer ?? [];
   return {

@@ -4,10 +4,12 @@ import { GroupCommit } from '../../lib/store/group-commit.ts';
 
 let database: DatabaseSync;
 let commits: GroupCommit;
+let rollbacks = 0;
 beforeEach(() => {
+  rollbacks = 0;
   database = new DatabaseSync(':memory:');
   database.exec('CREATE TABLE written (value INTEGER PRIMARY KEY) STRICT');
-  commits = new GroupCommit(database);
+  commits = new GroupCommit(database, () => rollbacks++);
 });
 
 const write = (value: number) =>
@@ -52,6 +54,7 @@ test('a failing COMMIT rejects all of its group with unknown effect and is not t
     expect(result).toMatchObject({ status: 'rejected', reason: { code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' } });
   }
   expect(commitCount).toBe(1);
+  expect(rollbacks).toBe(1);
   expect(await write(3)).toBe(3);
   expect(written()).toEqual([3]);
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isLogError } from '../../lib/errors.ts';
 import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
-import { testMetadataStore } from '../contract/metadata-store.ts';
+import { newBatch, testMetadataStore, topicItem } from '../contract/metadata-store.ts';
 
 let folder: string;
 let fileCount = 0;
@@ -43,6 +43,31 @@ describe('a metadata file', () => {
     await store.close();
   });
 });
+
+test('a transaction that is taken back takes the heads with it that it changed', async () => {
+  const store = openSqliteMetadataStore(newPath());
+  const { topicId } = await created(store);
+  const broken = {
+    ...topicItem('broken'),
+    get config(): never {
+      throw new TypeError('a bug');
+    },
+  };
+  const [committed, failed] = await Promise.allSettled([
+    store.commitBatches({ topicId, partition: 0, batches: [newBatch({ recordCount: 3 })] }),
+    store.createTopic(broken),
+  ]);
+  expect(failed).toMatchObject({ status: 'rejected', reason: { message: 'a bug' } });
+  expect(committed).toMatchObject({ value: { batches: [{ baseOffset: 0 }], head: { logEndOffset: 3 } } });
+  expect(await store.getHeads(topicId, [0])).toMatchObject([{ logEndOffset: 3 }]);
+  await store.close();
+});
+
+async function created(store: MetadataStore) {
+  const topic = topicItem('events');
+  await store.createTopic(topic);
+  return topic;
+}
 
 /** Closes and opens the file again before each call, as long as no other call is under way. */
 function reopened(path: string): MetadataStore {
