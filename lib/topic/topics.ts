@@ -41,7 +41,9 @@ export function createTopics(deps: {
 
   const lookUp = async (name: TopicName) => {
     const entry = cached.get(name);
-    if (entry !== undefined && clock.nowMs() - entry.readAtMs < cacheAgeMsMax) return entry;
+    const ageMs = clock.nowMs() - (entry?.readAtMs ?? 0);
+    // Below 0 the clock was set back since; how old the entry is cannot be known then.
+    if (entry !== undefined && ageMs >= 0 && ageMs < cacheAgeMsMax) return entry;
     const readAtMs = clock.nowMs();
     const item = await readItem(name);
     const { topic, topicId, partitionCount } = item;
