@@ -31,7 +31,8 @@ export interface Frame {
   readonly batch: Uint8Array;
 }
 
-const frameHeaderBytes = 8;
+/** Before each batch. */
+export const frameHeaderBytes = 8;
 
 /** The frames one after another, as parts: a batch is not copied but follows its 8 bytes of header. */
 export function encodeFrames(frames: readonly Frame[]): Uint8Array<ArrayBuffer>[] {

@@ -1,14 +1,17 @@
 /** The calls of the protocol that producer, consumer and admin share, on any transport. */
 
 import { type RandomBytes, randomFraction } from '../clock.ts';
-import { LogError } from '../errors.ts';
+import { isLogError, LogError } from '../errors.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** One exchange takes no longer than this; a long poll adds the time it may wait. */
 export const requestTimeoutMs = 30_000;
 
-export type CallOptions = Pick<TransportRequest, 'query' | 'signal'> & {
+/** What is left of a deadline may be too little for any answer; this much is given all the same. */
+export const requestTimeoutMsMin = 100;
+
+export type CallOptions = Pick<TransportRequest, 'query' | 'role' | 'signal'> & {
   readonly json?: unknown;
   readonly timeoutMs?: number;
 };
@@ -93,4 +96,11 @@ export function retryDelayMs(attempt: number, error: LogError, randomBytes: Rand
   if (typeof retryAfterMs === 'number') return Math.ceil(Math.min(retryAfterMs, retryAfterMsMax));
   const fullMs = Math.min(50 * 2 ** Math.min(attempt - 1, 10), 2_000);
   return Math.round(fullMs / 2 + randomFraction(randomBytes) * (fullMs / 2));
+}
+
+/** The same failure, of a request that appends nothing. */
+export function withoutEffect(error: unknown): unknown {
+  if (!isLogError(error)) return error;
+  const { code, message, retriable, cause } = error;
+  return new LogError(code, message, { retriable, effect: 'none', cause });
 }

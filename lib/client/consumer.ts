@@ -4,13 +4,13 @@
  */
 
 import { isLogError, LogError } from '../errors.ts';
-import { fetchPartitionsMax } from '../limits.ts';
+import { KiB, MiB } from '../limits.ts';
 import type { TopicDescription } from '../log.ts';
-import type { RecordHeader } from '../record/record.ts';
-import { checkCrc, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
+import { type ConsumedBatch, type ConsumedRecord, readRecords } from './consumed-record.ts';
 import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
+import { logLimits, type TransportLimits } from './transport.ts';
 
 export interface ConsumerOptions {
   /**
@@ -32,58 +32,44 @@ export interface ConsumerOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A record as it was read. Bytes are views into its batch: copy them to keep one record of many. */
-export class ConsumedRecord {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  /** Milliseconds since the Unix epoch. */
-  readonly timestamp: number;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array | null;
-  readonly headers: readonly RecordHeader[];
-
-  constructor(fields: Omit<ConsumedRecord, 'keyText' | 'valueText'>) {
-    this.topic = fields.topic;
-    this.partition = fields.partition;
-    this.offset = fields.offset;
-    this.timestamp = fields.timestamp;
-    this.key = fields.key;
-    this.value = fields.value;
-    this.headers = fields.headers;
-  }
-
-  /** The key as UTF-8 text. */
-  get keyText(): string | null {
-    return toText(this.key);
-  }
-
-  /** The value as UTF-8 text. */
-  get valueText(): string | null {
-    return toText(this.value);
-  }
-}
-
 /** A consumer that follows gives up after it could not fetch for this long. */
 const failingMsMax = 120_000;
 /** A topic that grew is noticed after this. */
 const topicAgeMsMax = 60_000;
+/** Less than this is not worth asking for: then it is one batch at a time. */
+const maxBytesMin = 64 * KiB;
+
+/** One partition of an answer, on its way to the caller. */
+interface Delivery {
+  readonly fetched: FetchedPartition;
+  /** No record from here on is wanted; exclusive. */
+  readonly end: number;
+}
 
 export class Consumer implements AsyncIterable<ConsumedRecord> {
   readonly topic: string;
   readonly #deps: ClientDeps;
   readonly #options: ConsumerOptions;
+  readonly #limits: TransportLimits;
   readonly #closing = new AbortController();
+  /** Aborted by whatever ends this consumer from outside: `close`, the caller's signal, the end of the client. */
+  readonly #signal: AbortSignal;
   readonly #positions = new Map<number, number>();
   /** Where to fetch next: ahead of the positions by what was fetched and not handed out yet. */
   readonly #next = new Map<number, number>();
   /** Since when a partition has failed while others answered. */
   readonly #failingSinceMs = new Map<number, number>();
+  /** Falls when something on the way refuses answers as too large. */
+  #maxBytes: number;
 
   constructor(deps: ClientDeps, topic: string, options: ConsumerOptions = {}) {
     this.#deps = deps;
     this.topic = topic;
     this.#options = options;
+    this.#limits = deps.transport.limits ?? logLimits;
+    this.#maxBytes = Math.min(options.maxBytes ?? 4 * MiB, this.#limits.fetchBytesMax);
+    const given = options.signal === undefined ? [] : [options.signal];
+    this.#signal = AbortSignal.any([this.#closing.signal, deps.closing, ...given]);
   }
 
   /** The next offset this consumer hands out; undefined before the iteration began. */
@@ -118,11 +104,43 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
 
   /** Throws the log's error; ends quietly when closed or aborted, or at the end when it does not follow. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ConsumedRecord, void, undefined> {
-    const { follow = true, signal: given } = this.#options;
+    for await (const { fetched, end } of this.#deliveries()) {
+      const { partition, nextOffset } = fetched;
+      let position = fetched.offset;
+      const isSought = () => this.#positions.get(partition) !== position;
+      for (const record of readRecords(this.topic, fetched, end)) {
+        if (this.#signal.aborted) return;
+        position = record.offset + 1;
+        this.#positions.set(partition, position);
+        yield record;
+        if (isSought()) break;
+      }
+      if (!isSought()) this.#positions.set(partition, Math.min(nextOffset, end));
+    }
+  }
+
+  /**
+   * The same records, as many together as came together for one partition: for work that is better done on many, such as
+   * one write to a database for all. `position` is behind a batch as soon as it is handed out.
+   */
+  async *batches(): AsyncGenerator<ConsumedBatch, void, undefined> {
+    const { topic } = this;
+    for await (const { fetched, end } of this.#deliveries()) {
+      const { partition } = fetched;
+      const records = [...readRecords(topic, fetched, end)];
+      const nextOffset = Math.min(fetched.nextOffset, end);
+      this.#positions.set(partition, nextOffset);
+      if (records.length > 0) yield { topic, partition, records, nextOffset };
+    }
+  }
+
+  /** What was fetched, partition by partition, while the next fetch is under way. Whoever takes it moves the positions. */
+  async *#deliveries(): AsyncGenerator<Delivery, void, undefined> {
+    const { follow = true } = this.#options;
     const { clock } = this.#deps;
-    const signal = given === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, given]);
+    const { fetchPartitionsMax } = this.#limits;
     const iteration = new AbortController();
-    const stopped = AbortSignal.any([signal, iteration.signal]);
+    const stopped = AbortSignal.any([this.#signal, iteration.signal]);
     try {
       const ends = await this.#begin(stopped);
       const next = this.#next;
@@ -137,8 +155,8 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       let fetching = fetchMore();
       while (fetching !== undefined && !stopped.aborted) {
         // After a seek the answer to an older fetch is of no use.
-        const fetched = (await fetching).filter(({ partition, offset }) => next.get(partition) === offset);
-        for (const { partition, nextOffset, batches } of fetched) {
+        const answers = (await fetching).filter(({ partition, offset }) => next.get(partition) === offset);
+        for (const { partition, nextOffset, batches } of answers) {
           // Whoever was served goes to the back, so that no partition starves behind another.
           if (batches.length > 0 || next.size > fetchPartitionsMax) next.delete(partition);
           next.set(partition, nextOffset);
@@ -150,20 +168,11 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
         fetching = fetchMore();
         // Prefetched: its failure is met when its turn comes.
         fetching?.catch(() => {});
-        for (const one of fetched) {
-          const end = follow ? Number.POSITIVE_INFINITY : (ends.get(one.partition) ?? 0);
-          let position = this.#positions.get(one.partition);
+        for (const fetched of answers) {
           // Else sought while the records of another partition were handed out.
-          if (position !== one.offset) continue;
-          for (const record of this.#records(one, end)) {
-            if (signal.aborted) return;
-            position = record.offset + 1;
-            this.#positions.set(one.partition, position);
-            yield record;
-            if (this.#positions.get(one.partition) !== position) break;
-          }
-          if (this.#positions.get(one.partition) !== position) continue;
-          this.#positions.set(one.partition, Math.min(one.nextOffset, end));
+          if (this.#positions.get(fetched.partition) !== fetched.offset) continue;
+          if (stopped.aborted) return;
+          yield { fetched, end: follow ? Number.POSITIVE_INFINITY : (ends.get(fetched.partition) ?? 0) };
         }
         // At the end already, unless a seek has gone back from it.
         fetching ??= fetchMore();
@@ -172,20 +181,6 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       if (!stopped.aborted) throw error;
     } finally {
       iteration.abort();
-    }
-  }
-
-  *#records(fetched: FetchedPartition, end: number): Generator<ConsumedRecord> {
-    const { topic } = this;
-    const { partition } = fetched;
-    for (const batch of fetched.batches) {
-      checkCrc(batch);
-      if (readBatchHeader(batch).isControl) continue;
-      for (const { offset: offset64, timestamp, key, value, headers } of decodeRecords(batch)) {
-        const offset = Number(offset64);
-        if (offset < fetched.offset || offset >= end) continue;
-        yield new ConsumedRecord({ topic, partition, offset, timestamp: Number(timestamp), key, value, headers });
-      }
     }
   }
 
@@ -223,9 +218,9 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   }
 
   async #fetch(partitions: readonly (readonly [number, number])[], signal: AbortSignal): Promise<FetchedPartition[]> {
-    const { follow = true, maxBytes = 4 * 1024 * 1024, maxWaitMs = 5_000 } = this.#options;
-    const fetch = { partitions, maxBytes, maxWaitMs: follow ? maxWaitMs : 0, signal };
+    const { follow = true, maxWaitMs = 5_000 } = this.#options;
     return this.#retrying(signal, async () => {
+      const fetch = { partitions, maxBytes: this.#maxBytes, maxWaitMs: follow ? maxWaitMs : 0, signal };
       const answers: FetchedPartition[] = [];
       let failure: LogError | undefined;
       for (const one of await fetchBatches(this.#deps.transport, this.topic, fetch)) {
@@ -243,6 +238,13 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       if (failure !== undefined && answers.every(({ batches }) => batches.length === 0)) throw failure;
       return answers;
     });
+  }
+
+  /** What stands before a log may give less than the transport knows of. False when there is no less. */
+  #asksForLess(): boolean {
+    if (this.#maxBytes <= 1) return false;
+    this.#maxBytes = this.#maxBytes > 8 * maxBytesMin ? Math.ceil(this.#maxBytes / 8) : 1;
+    return true;
   }
 
   #canPass({ partition, error }: { readonly partition: number; readonly error: LogError }): boolean {
@@ -272,7 +274,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
 
   #describe(signal: AbortSignal): Promise<TopicDescription> {
     return this.#retrying(signal, () =>
-      callJson<TopicDescription>(this.#deps.transport, 'GET', topicPath(this.topic), { signal }),
+      callJson<TopicDescription>(this.#deps.transport, 'GET', topicPath(this.topic), { role: 'consumer', signal }),
     );
   }
 
@@ -284,16 +286,11 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       try {
         return await call();
       } catch (error) {
+        if (isLogError(error, 'MESSAGE_TOO_LARGE') && this.#asksForLess()) continue;
         const canPass = isLogError(error) && error.retriable && !isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION');
         if (!canPass || signal.aborted || clock.nowMs() >= deadlineMs) throw error;
         await clock.sleep(retryDelayMs(attempt, error, randomBytes), signal);
       }
     }
   }
-}
-
-const decoder = new TextDecoder();
-
-function toText(bytes: Uint8Array | null): string | null {
-  return bytes === null ? null : decoder.decode(bytes);
 }

@@ -17,10 +17,11 @@ import { Consumer, type ConsumerOptions } from './consumer.ts';
 import { Producer, type ProducerOptions } from './producer.ts';
 import type { Transport } from './transport.ts';
 import { httpTransport } from './transport-http.ts';
+import { type InvokeOptions, invokeTransport } from './transport-invoke.ts';
 import { signedTransport } from './transport-signed.ts';
 
-/** Where the log is: an HTTP endpoint, or behind a transport of your own. */
-export type MillraceOptions = (HttpOptions | { readonly transport: Transport }) & {
+/** Where the log is: at an HTTP endpoint, in functions of Lambda, or behind a transport of your own. */
+export type MillraceOptions = (HttpOptions | { readonly invoke: InvokeOptions } | { readonly transport: Transport }) & {
   /** Time as the client sees it; a simulation gives its own. @default the system's */
   readonly clock?: Clock;
   /** Chance: waits before retries, and the partitions of records without a key. @default the platform's */
@@ -37,32 +38,27 @@ export interface HttpOptions {
 export class Millrace {
   readonly admin: Admin;
   readonly #deps: ClientDeps;
-  readonly #producers = new Set<Producer>();
-  readonly #consumers = new Set<Consumer>();
+  readonly #closing = new AbortController();
 
   constructor(options: MillraceOptions) {
     const { clock = systemClock, randomBytes = systemRandomBytes } = options;
-    const transport = 'transport' in options ? options.transport : connectHttp(options, clock);
-    this.#deps = { transport, clock, randomBytes };
+    const transport = connect(options, clock);
+    this.#deps = { transport, clock, randomBytes, closing: this.#closing.signal, busy: new Set() };
     this.admin = new Admin(transport);
   }
 
   producer(topic: string, options: ProducerOptions = {}): Producer {
-    const producer = new Producer(this.#deps, topic, options);
-    this.#producers.add(producer);
-    return producer;
+    return new Producer(this.#deps, topic, options);
   }
 
   consumer(topic: string, options: ConsumerOptions = {}): Consumer {
-    const consumer = new Consumer(this.#deps, topic, options);
-    this.#consumers.add(consumer);
-    return consumer;
+    return new Consumer(this.#deps, topic, options);
   }
 
   /** Ends the consumers, flushes the producers, lets go of connections. */
   async close(): Promise<void> {
-    await Promise.all([...this.#consumers].map((consumer) => consumer.close()));
-    await Promise.all([...this.#producers].map((producer) => producer.close()));
+    this.#closing.abort();
+    await Promise.all([...this.#deps.busy].map((producer) => producer.flush()));
     await this.#deps.transport.close();
   }
 
@@ -71,7 +67,10 @@ export class Millrace {
   }
 }
 
-function connectHttp({ endpoint, auth: given }: HttpOptions, clock: Clock): Transport {
+function connect(options: MillraceOptions, clock: Clock): Transport {
+  if ('transport' in options) return options.transport;
+  if ('invoke' in options) return invokeTransport(options.invoke, clock);
+  const { endpoint, auth: given } = options;
   const http = httpTransport({ endpoint });
   const auth = given ?? (awsServiceOf(new URL(endpoint).hostname) && {});
   return auth === undefined ? http : signedTransport(http, auth, clock);

@@ -10,7 +10,7 @@ import type { Clock, RandomBytes } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
 import { encodeBatch } from '../record/encode-batch.ts';
 import type { Record } from '../record/record.ts';
-import type { Codec } from '../record/record-batch.ts';
+import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
 import type { Frame } from '../wire.ts';
 import { retryDelayMs } from './api-calls.ts';
 import type { RecordPlace } from './producer.ts';
@@ -52,8 +52,13 @@ export interface PartitionQueueOptions {
   readonly wake: () => void;
 }
 
-/** Bytes of a batch beside its records. */
-const batchFramingBytes = 61;
+export interface TakeOptions {
+  readonly inFlightMax: number;
+  readonly bytesMax: number;
+  /** No batch waits for more records. */
+  readonly isFlushing: boolean;
+}
+
 /** A topic that is gone is not waited for as long as a store that does not answer. */
 const unknownTopicAttemptsMax = 5;
 
@@ -104,10 +109,11 @@ export class PartitionQueue {
   }
 
   /**
-   * The batch to send now, if one may go. `inFlightMax` bounds how far it may be ahead of the oldest batch without an
-   * answer: batches settled in between count, since the log would have forgotten the oldest one after so many.
+   * The batch to send now, if one may go and has no more than `bytesMax`. `inFlightMax` bounds how far it may be ahead of
+   * the oldest batch without an answer: batches settled in between count, since the log would have forgotten the oldest
+   * one after so many.
    */
-  take(inFlightMax: number, isFlushing: boolean): QueuedBatch | undefined {
+  take({ inFlightMax, bytesMax, isFlushing }: TakeOptions): QueuedBatch | undefined {
     if (this.#needsRenewal) {
       if (this.#inFlight.size > 0) return undefined;
       this.#renew();
@@ -122,7 +128,7 @@ export class PartitionQueue {
       this.seal();
     const [batch] = this.#ready;
     const [oldest] = this.#inFlight;
-    if (batch === undefined) return undefined;
+    if (batch === undefined || batch.bytes > bytesMax) return undefined;
     if (oldest !== undefined && batch.order - oldest.order >= inFlightMax) return undefined;
     this.#ready.shift();
     batch.wasBehind = oldest !== undefined;
@@ -201,7 +207,7 @@ export class PartitionQueue {
     const batch: QueuedBatch = {
       order: this.#batchCount++,
       records: [],
-      bytes: batchFramingBytes,
+      bytes: batchHeaderBytes,
       baseSequence: undefined,
       attempts: 0,
       maybeAppended: false,

@@ -7,6 +7,8 @@ import {
   lambdaBodyBytesMax,
   requestBytesMax,
 } from '../limits.ts';
+import { batchHeaderBytes } from '../record/record-batch.ts';
+import { frameHeaderBytes } from '../wire.ts';
 
 export interface TransportRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -35,19 +37,20 @@ export interface TransportResponse {
 export interface TransportLimits {
   /** Body of a request. */
   readonly requestBytesMax: number;
-  /** Body of an answer. */
-  readonly answerBytesMax: number;
+  /** A fetch asks for no more bytes of record batches. */
+  readonly fetchBytesMax: number;
   /** A fetch names no more, since the header of its answer has an entry for each. */
   readonly fetchPartitionsMax: number;
 }
 
 /** The log's own, where nothing stands between it and the client. */
-export const logLimits: TransportLimits = { requestBytesMax, answerBytesMax: fetchBytesMax, fetchPartitionsMax };
+export const logLimits: TransportLimits = { requestBytesMax, fetchBytesMax, fetchPartitionsMax };
 
 /** A function of Lambda. */
 export const lambdaLimits: TransportLimits = {
   requestBytesMax: lambdaBodyBytesMax,
-  answerBytesMax: lambdaBodyBytesMax,
+  // The smallest of batches are all header, and as many frames come on top.
+  fetchBytesMax: Math.floor((lambdaBodyBytesMax * batchHeaderBytes) / (batchHeaderBytes + frameHeaderBytes)),
   fetchPartitionsMax,
 };
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LogError, type Millrace } from '../../lib/client/index.ts';
-import { makeTransport, type Transport } from '../../lib/client/transport.ts';
+import { type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { seededRandom } from '../support/random.ts';
 import { doors, openClient, readAll } from './doors.ts';
 
@@ -18,11 +18,7 @@ async function fill(client: Millrace, { partitions, count }: { partitions: numbe
 
 function aroundFetch(meddle: (send: Transport, ...request: Parameters<Transport>) => ReturnType<Transport>) {
   return (inner: Transport): Transport =>
-    makeTransport(
-      inner.endpoint,
-      (request) => (request.path.endsWith('/fetch') ? meddle(inner, request) : inner(request)),
-      () => inner.close(),
-    );
+    wrapTransport(inner, (request) => (request.path.endsWith('/fetch') ? meddle(inner, request) : inner(request)));
 }
 
 describe.each(doors)('a consumer over %s', (door) => {
@@ -133,6 +129,41 @@ describe.each(doors)('a consumer over %s', (door) => {
       if (seen.length === 3) consumer.seek(0, 15);
     }
     expect(seen).toEqual([0, 1, 2, 15, 16, 17, 18, 19]);
+  });
+
+  test('hands out together what came together, partition by partition', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 2, count: 100 });
+    const consumer = client.consumer('orders', { follow: false, maxBytes: 2_000 });
+    const seen: number[][] = [[], []];
+    let batchCount = 0;
+    for await (const { topic, partition, records, nextOffset } of consumer.batches()) {
+      batchCount += 1;
+      expect(topic).toBe('orders');
+      expect(consumer.position(partition)).toBe(nextOffset);
+      expect(records.at(-1)?.offset).toBe(nextOffset - 1);
+      seen[partition]?.push(...records.map(({ offset }) => offset));
+    }
+    const all = Array.from({ length: 50 }, (_, index) => index);
+    expect(seen).toEqual([all, all]);
+    expect(batchCount).toBeGreaterThan(2);
+    expect(batchCount).toBeLessThan(100);
+  });
+
+  test('goes where it is sent between two batches', async () => {
+    const client = await openClient(door);
+    await fill(client, { partitions: 1, count: 20 });
+    const consumer = client.consumer('orders', { follow: false, maxBytes: 1 });
+    const seen: number[] = [];
+    let isSent = false;
+    for await (const { records, partition } of consumer.batches()) {
+      seen.push(...records.map(({ offset }) => offset));
+      if (!isSent) consumer.seek(partition, 18);
+      isSent = true;
+    }
+    expect(seen.at(-1)).toBe(19);
+    expect(seen.filter((offset) => offset >= 18)).toEqual([18, 19]);
+    expect(seen.length).toBeLessThan(20);
   });
 
   test('says that a topic or a partition does not exist', async () => {

@@ -3,7 +3,7 @@
 import { onTestFinished } from 'vitest';
 import { createApp } from '../../lib/api/app.ts';
 import { Millrace } from '../../lib/client/index.ts';
-import { makeTransport, type Transport } from '../../lib/client/transport.ts';
+import { makeTransport, type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { directTransport } from '../../lib/client/transport-direct.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -41,11 +41,7 @@ export async function openClient(
 /** Puts `meddle` around produce requests; everything else goes through. */
 export function aroundProduce(meddle: (send: Transport, ...request: Parameters<Transport>) => ReturnType<Transport>) {
   return (inner: Transport): Transport =>
-    makeTransport(
-      inner.endpoint,
-      (request) => (request.path.endsWith('/batches') ? meddle(inner, request) : inner(request)),
-      () => inner.close(),
-    );
+    wrapTransport(inner, (request) => (request.path.endsWith('/batches') ? meddle(inner, request) : inner(request)));
 }
 
 const lost = (what: string, effect: 'none' | 'unknown') => new LogError('KAFKA_STORAGE_ERROR', what, { effect });

@@ -1,0 +1,53 @@
+/** What a producer must know of its topic: read when it is first needed, and again when it may have changed. */
+
+import { isLogError } from '../errors.ts';
+import type { TopicDescription } from '../log.ts';
+import {
+  callJson,
+  requestTimeoutMs,
+  requestTimeoutMsMin,
+  retryDelayMs,
+  topicPath,
+  withoutEffect,
+} from './api-calls.ts';
+import type { ClientDeps } from './client-deps.ts';
+
+/** A topic that grew is noticed after this. */
+const topicAgeMsMax = 60_000;
+
+export class TopicReader {
+  readonly #deps: ClientDeps;
+  readonly #topic: string;
+  #held: { readonly description: TopicDescription; readonly readAtMs: number } | undefined;
+
+  constructor(deps: ClientDeps, topic: string) {
+    this.#deps = deps;
+    this.#topic = topic;
+  }
+
+  /** Undefined when it is to be read first. */
+  fresh(): TopicDescription | undefined {
+    const isFresh = this.#held !== undefined && this.#deps.clock.nowMs() - this.#held.readAtMs <= topicAgeMsMax;
+    return isFresh ? this.#held?.description : undefined;
+  }
+
+  /** Tries again until `deadlineMs`. Whatever it throws had no effect. */
+  async read(deadlineMs: number): Promise<TopicDescription> {
+    const { transport, clock, randomBytes } = this.#deps;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const timeoutMs = Math.max(Math.min(requestTimeoutMs, deadlineMs - clock.nowMs()), requestTimeoutMsMin);
+        const path = topicPath(this.#topic);
+        const description = await callJson<TopicDescription>(transport, 'GET', path, { role: 'producer', timeoutMs });
+        this.#held = { description, readAtMs: clock.nowMs() };
+        return description;
+      } catch (error) {
+        // That the topic is missing will not pass by waiting.
+        if (!isLogError(error) || isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+        const delayMs = retryDelayMs(attempt, error, randomBytes);
+        if (!error.retriable || clock.nowMs() + delayMs >= deadlineMs) throw withoutEffect(error);
+        await clock.sleep(delayMs);
+      }
+    }
+  }
+}
