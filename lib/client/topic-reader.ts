@@ -27,8 +27,10 @@ export class TopicReader {
 
   /** Undefined when it is to be read first. */
   fresh(): TopicDescription | undefined {
-    const isFresh = this.#held !== undefined && this.#deps.clock.nowMs() - this.#held.readAtMs <= topicAgeMsMax;
-    return isFresh ? this.#held?.description : undefined;
+    if (this.#held === undefined) return undefined;
+    const ageMs = this.#deps.clock.nowMs() - this.#held.readAtMs;
+    // Below zero the clock was set back, and its age is not known.
+    return ageMs >= 0 && ageMs <= topicAgeMsMax ? this.#held.description : undefined;
   }
 
   /** Tries again until `deadlineMs`. Whatever it throws had no effect. */

@@ -2,12 +2,19 @@
 
 import { type Clock, systemClock } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
-import { makeTransport, type Transport, type TransportRequest, type TransportResponse } from './transport.ts';
+import { withinDeadline } from './deadline.ts';
+import {
+  formatQuery,
+  makeTransport,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from './transport.ts';
 
 /** What every door of the server is made of: `Request -> Response`. */
 export interface FetchApp {
-  /** The body stands beside the request, and is the app's own from then on. */
-  fetch(request: Request, body?: Uint8Array): Response | Promise<Response>;
+  /** A body that stands beside the request is the app's own from then on. */
+  fetch(request: Request, carriage?: { readonly body?: Uint8Array }): Response | Promise<Response>;
 }
 
 export interface DirectTransportOptions {
@@ -22,33 +29,25 @@ const origin = 'http://direct.invalid';
 export function directTransport(app: FetchApp, options: DirectTransportOptions = {}): Transport {
   const { close = async () => {}, clock = systemClock } = options;
 
-  async function send(request: TransportRequest): Promise<TransportResponse> {
-    const { signal, timeoutMs } = request;
-    signal?.throwIfAborted();
-    const ending = new AbortController();
-    const ended = signal === undefined ? ending.signal : AbortSignal.any([ending.signal, signal]);
-    // What the app does with an aborted request is its own business; the caller hears of the abort.
-    const deadline = clock.sleep(timeoutMs, ended).then(() => {
-      signal?.throwIfAborted();
-      throw new LogError('REQUEST_TIMED_OUT', `the log did not answer within ${timeoutMs} ms`);
+  function send(request: TransportRequest): Promise<TransportResponse> {
+    const timedOut = () => new LogError('REQUEST_TIMED_OUT', `the log did not answer within ${request.timeoutMs} ms`);
+    return withinDeadline(clock, request, timedOut, async (ended) => {
+      try {
+        return await answerOf(app, request, ended);
+      } catch (error) {
+        if (isLogError(error)) throw error;
+        throw new LogError('UNKNOWN_SERVER_ERROR', 'the log failed in this process', { cause: error });
+      }
     });
-    try {
-      return await Promise.race([answerOf(app, request, ended), deadline]);
-    } catch (error) {
-      if (signal?.aborted || isLogError(error)) throw error;
-      throw new LogError('UNKNOWN_SERVER_ERROR', 'the log failed in this process', { cause: error });
-    } finally {
-      ending.abort();
-    }
   }
   return makeTransport('the log in this process', send, close);
 }
 
 async function answerOf(app: FetchApp, request: TransportRequest, signal: AbortSignal): Promise<TransportResponse> {
   const { method, path, query, headers, body: parts } = request;
-  const url = origin + path + (query === undefined ? '' : `?${new URLSearchParams(query)}`);
+  const url = origin + path + formatQuery(query);
   const sent = new Request(url, { method, headers: { ...headers }, signal });
-  const response = await app.fetch(sent, parts === undefined ? undefined : Buffer.concat(parts));
+  const response = await app.fetch(sent, parts === undefined ? {} : { body: Buffer.concat(parts) });
   const body = new Uint8Array(await response.arrayBuffer());
   return { status: response.status, header: (name) => response.headers.get(name) ?? undefined, body };
 }
