@@ -16,7 +16,15 @@ export interface LogStores {
   readonly randomBytes: RandomBytes;
 }
 
-export function createLog(deps: LogStores): Log {
+export interface OpenLog extends Log {
+  /**
+   * Resolves when nothing is under way that nobody waits for, such as the roll beside an append: a process that is about
+   * to be frozen waits for this.
+   */
+  settled(): Promise<void>;
+}
+
+export function createLog(deps: LogStores): OpenLog {
   const { objectStore, metadataStore, clock, randomBytes } = deps;
   const closing = new AbortController();
   const { cache, ...topics } = createTopics({ metadataStore, clock, randomBytes });
@@ -29,6 +37,7 @@ export function createLog(deps: LogStores): Log {
     fetch: createFetch({ ...rooms, closing: closing.signal }),
     listOffsets: createListOffsets(rooms),
     nextProducer: async () => ({ producerId: await metadataStore.nextProducerId(), producerEpoch: 0 }),
+    settled,
     async close() {
       closing.abort();
       await settled();
