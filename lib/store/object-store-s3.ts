@@ -24,6 +24,7 @@ import { Hedge } from './hedge.ts';
 import { createObjectIds, isObjectId, timestampOf } from './object-id.ts';
 import type { ObjectStore } from './object-store.ts';
 import { retry } from './retry.ts';
+import { Slots } from './slots.ts';
 import { deadlineOf, type StoreBounds } from './store-request.ts';
 
 export interface S3ObjectStoreOptions extends StoreBounds {
@@ -65,8 +66,10 @@ export interface DeleteFailure {
 
 /** What S3 takes in one DeleteObjects. */
 const deletesPerRequestMax = 1000;
-/** A fetch reads 8 objects at once, each perhaps twice; a server does a few fetches at once. A function may have 1,024 files. */
-const socketsMax = 64;
+/** A fetch reads 8 objects at once, and a process may do a few fetches at once. The others wait where no attempt's time runs. */
+const callsMax = 32;
+/** Each call may be sent twice. A function may have 1,024 files open. */
+const socketsMax = 2 * callsMax;
 /** Within a region a connection opens in milliseconds; one that does not is lost. */
 const connectMsMax = 1000;
 /** An attempt is lost after this, and so much more for each byte: 5 MB/s, less than the smallest function has. */
@@ -113,6 +116,7 @@ class S3Store implements S3ObjectStore {
   readonly #objectIds: ReturnType<typeof createObjectIds>;
   readonly #putHedge: Hedge | undefined;
   readonly #readHedge: Hedge | undefined;
+  readonly #slots: Slots;
   readonly #underWay = new Set<Promise<unknown>>();
   #isClosed = false;
 
@@ -120,6 +124,7 @@ class S3Store implements S3ObjectStore {
     this.#options = options;
     this.#client = options.client ?? createClient(options);
     this.#objectIds = createObjectIds(options.clock, options.randomBytes);
+    this.#slots = new Slots(options.clock, callsMax);
     const isHedging = options.hedging ?? true;
     this.#putHedge = isHedging ? new Hedge(options.clock) : undefined;
     this.#readHedge = isHedging ? new Hedge(options.clock) : undefined;
@@ -268,14 +273,17 @@ class S3Store implements S3ObjectStore {
   async #attempts<T>(call: Call<T>): Promise<T> {
     const { clock, randomBytes, bucket } = this.#options;
     const { hedge, bytes, operation, what } = call;
+    const deadline = deadlineOf(this.#options, clock);
     const bounds = {
       clock,
       randomBytes,
-      deadline: deadlineOf(this.#options, clock),
+      deadline,
       attemptMsMax: attemptMsMax + bytes * attemptMsPerByte,
       delayAfter: s3DelayAfter,
     };
     const send = (signal: AbortSignal) => this.#reported(call, signal);
+    // Without one the deadline has passed, which `retry` says.
+    const hasSlot = await this.#slots.take(deadline);
     try {
       return await retry(bounds, (signal) =>
         hedge === undefined || bytes > hedgedBytesMax ? send(signal) : hedge.run(send, signal),
@@ -283,6 +291,8 @@ class S3Store implements S3ObjectStore {
     } catch (error) {
       const region = await this.#client.config.region().catch(() => undefined);
       throw s3Failure(error, { operation, bucket, region, what });
+    } finally {
+      if (hasSlot) this.#slots.give();
     }
   }
 

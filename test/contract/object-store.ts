@@ -81,6 +81,16 @@ export function objectStoreContract(
       expect(whole.equals(await store.read(objectId, 0, whole.length))).toBe(true);
     });
 
+    test('a part may be a view into more bytes, of any kind', async () => {
+      const bytes = noise(3000);
+      const views = [bytes.subarray(100, 1100), new Uint8Array(bytes.buffer, bytes.byteOffset + 1500, 700)];
+      for (const parts of [...views.map((view) => [view]), views]) {
+        const objectId = await store.put(parts);
+        const whole = Buffer.concat(parts);
+        expect(whole.equals(await store.read(objectId, 0, whole.length))).toBe(true);
+      }
+    });
+
     test('a body may have very many parts', async () => {
       const parts = Array.from({ length: 3000 }, () => noise(20));
       const objectId = await store.put(parts);
@@ -100,6 +110,16 @@ export function objectStoreContract(
       expect(new Set(objectIds).size).toBe(bodies.length);
       for (const [index, body] of bodies.entries()) {
         expect(body.equals(await store.read(objectIds[index] as ObjectId, 0, body.length))).toBe(true);
+      }
+    });
+
+    test('many ranges of one object may be read at the same time', async () => {
+      const body = noise(1 * MiB);
+      const objectId = await store.put([body]);
+      const starts = Array.from({ length: 200 }, (_, index) => index * 5000);
+      const ranges = await Promise.all(starts.map((byteStart) => store.read(objectId, byteStart, 6000)));
+      for (const [index, byteStart] of starts.entries()) {
+        expect(body.subarray(byteStart, byteStart + 6000).equals(ranges[index] as Uint8Array)).toBe(true);
       }
     });
 

@@ -193,6 +193,16 @@ describe('a put', () => {
     expect(sent).toEqual([]);
   });
 
+  test('waits for its turn while 32 others run, and the time of its attempt does not run meanwhile', async () => {
+    const slow: Fault = async (_, carryOut) => {
+      await systemClock.sleep(1_500);
+      return carryOut();
+    };
+    const { store, sent, objects } = open([], { hedging: false }, slow);
+    const { ms } = await end(Promise.all(Array.from({ length: 96 }, () => store.put([body]))));
+    expect({ ms, sent: sent.length, objects: objects.size }).toEqual({ ms: 4_500, sent: 96, objects: 96 });
+  });
+
   test('that meets a bug throws the bug', async () => {
     const bug = new TypeError('undefined is not a function');
     const { store } = open([
