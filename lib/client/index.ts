@@ -8,6 +8,7 @@ export { Admin, type ConfigChanges } from './admin.ts';
 export type { AwsAuth, AwsCredentials } from './aws-auth.ts';
 export { type ConsumedBatch, ConsumedRecord } from './consumed-record.ts';
 export { Consumer, type ConsumerOptions } from './consumer.ts';
+export { type Environment, type EnvironmentOptions, fromEnvironment } from './environment.ts';
 export { type HttpOptions, Millrace, type MillraceOptions } from './millrace.ts';
 export { Producer, type ProducerOptions, type RecordPlace } from './producer.ts';
 export type { ProducerRecord } from './producer-record.ts';
