@@ -59,10 +59,14 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
   /** Looks until `minBytes` are there, something is wrong, the time is up, or the caller or the log goes away. */
   async function findOrWait(topic: Topic, request: FetchRequest): Promise<Found[]> {
     const { minBytes, maxWaitMs } = request;
-    const deadlineMs = clock.nowMs() + maxWaitMs;
     let partitions = request.partitions;
+    let remainingMs = maxWaitMs;
+    let lookedAtMs = clock.nowMs();
     for (let pollMs = pollMsMin; ; pollMs = Math.min(pollMs * 2, pollMsMax)) {
-      const remainingMs = deadlineMs - clock.nowMs();
+      // Counted down look by look: a clock that is set back meanwhile makes one wait longer, and not the whole.
+      const nowMs = clock.nowMs();
+      remainingMs -= Math.max(0, nowMs - lookedAtMs);
+      lookedAtMs = nowMs;
       const isEnding = deps.closing.aborted || request.signal?.aborted === true;
       if (minBytes <= 0 || remainingMs <= 0 || isEnding) return await find(topic, partitions);
 

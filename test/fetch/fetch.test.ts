@@ -126,6 +126,24 @@ describe('a fetch that waits', () => {
     expect((await waiting).batches).toEqual([]);
   });
 
+  // A long poll ended when the clock reached its start plus the wait: set back by an hour, it went on for an hour. The
+  // simulation found it (seed 5016).
+  test('waits no longer than the time of one look more when the clock is set back', async () => {
+    let nowMs = 3_600_000;
+    let sleptMs = 0;
+    const clock = {
+      nowMs: () => nowMs,
+      sleep: async (ms: number) => {
+        nowMs = sleptMs === 0 ? 0 : nowMs + ms;
+        sleptMs += ms;
+      },
+    };
+    const { log } = await openTestTopic({ clock, metadata: ({ nextCommit: _, ...others }) => others });
+    expect((await fetchFrom(log, 0, { minBytes: 1, maxWaitMs: 5_000 })).batches).toEqual([]);
+    expect(sleptMs).toBeGreaterThanOrEqual(5_000);
+    expect(sleptMs).toBeLessThanOrEqual(5_500);
+  });
+
   test('looks again by itself where it cannot see the commits of others', async () => {
     const { log } = await openTestTopic({
       metadata: (store) => {
