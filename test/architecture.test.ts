@@ -52,6 +52,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 const compositionRoots: Readonly<Record<string, readonly string[]>> = {
   'lib/create-log.ts': ['store', 'topic', 'produce', 'fetch'],
   'lib/client/direct.ts': ['api', 'server'],
+  'lib/client/testing.ts': ['api', 'server'],
 };
 
 /** `topic` is more than its partitioner only to those who handle topics. */
