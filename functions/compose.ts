@@ -13,10 +13,13 @@ import type { Telemetry } from './telemetry.ts';
 
 export type FunctionName = 'produce' | 'fetch' | 'topics';
 
-/** The routes each function answers, by their names in `lib/api/routes.ts`, and its plain form. */
+/**
+ * The routes each function answers, by their names in `lib/api/routes.ts`, and its plain form. Producers and consumers
+ * ask for a topic's partitions first, and by invoke they may call no function but theirs.
+ */
 const doors: Readonly<Record<FunctionName, { readonly apis: readonly string[]; readonly plain: PlainForm }>> = {
-  produce: { apis: ['produceRecords', 'produceBatches', 'createProducer'], plain: plainProduce },
-  fetch: { apis: ['fetchRecords', 'fetchPartitions', 'listOffsets'], plain: plainFetch },
+  produce: { apis: ['produceRecords', 'produceBatches', 'createProducer', 'describeTopic'], plain: plainProduce },
+  fetch: { apis: ['fetchRecords', 'fetchPartitions', 'listOffsets', 'describeTopic'], plain: plainFetch },
   topics: {
     apis: ['createTopic', 'listTopics', 'describeTopic', 'alterTopic', 'deleteTopic', 'openapi', 'health'],
     plain: plainTopics,
