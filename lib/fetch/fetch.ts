@@ -116,15 +116,17 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
     return await Promise.all(
       partitions.map(async ({ partition, offset: asked }): Promise<Found> => {
         if (!isPartitionOf(topic, partition)) return { partition, error: unknownPartition(topic, partition) };
-        const head = headOf.get(partition);
-        if (head === undefined) {
+        const gone = () => {
           deps.topics.forget(topic.topic);
           return { partition, error: unknownTopic(topic.topic) };
-        }
+        };
+        const head = headOf.get(partition);
+        if (head === undefined) return gone();
         const offset = asked === 'earliest' ? head.logStartOffset : asked === 'latest' ? head.logEndOffset : asked;
         if (offset < head.logStartOffset || offset > head.logEndOffset)
           return { partition, error: outOfRange(offset, head) };
-        return { partition, offset, head, runs: await findRuns(metadataStore, head, offset) };
+        const runs = await findRuns(metadataStore, head, offset);
+        return runs === 'gone' ? gone() : { partition, offset, head, runs };
       }),
     );
   }

@@ -10,20 +10,29 @@ export interface LocatedRun extends BatchCoordinates {
   readonly baseOffset: Offset;
 }
 
+/** A page that the head promises is not there: the topic was deleted since the head was read. */
+export type Gone = 'gone';
+
 /**
- * The runs that hold `offset` and what follows, in offset order, up to the high watermark of `head`.
+ * The runs that hold `offset` and what follows, in offset order without a gap, up to the high watermark of `head`.
  *
  * Not always up to it: far behind, one request brings `pagesPerRequestMax` pages, and the reader comes again. At the tail
  * the head is enough and nothing is asked for.
  */
-export async function findRuns(metadataStore: MetadataStore, head: Head, offset: Offset): Promise<LocatedRun[]> {
+export async function findRuns(metadataStore: MetadataStore, head: Head, offset: Offset): Promise<LocatedRun[] | Gone> {
   if (offset >= head.logEndOffset) return [];
   if (offset >= head.tailBase) return runsBehind(locate(head.tailBase, head.tail), offset);
   const found = await metadataStore.findPages(head.topicId, head.partition, offset, pagesPerRequestMax);
   // A roll since the head was read made pages of what is still the tail here.
   const pages = found.filter((page) => page.lastOffset < head.tailBase);
   const runs = pages.flatMap((page) => locate(page.baseOffset, page.entries));
-  const reachesTail = pages.at(-1)?.lastOffset === head.tailBase - 1;
+  let due = offset;
+  for (const page of pages) {
+    if (page.baseOffset > due) return 'gone';
+    due = page.lastOffset + 1;
+  }
+  if (pages.length === 0) return 'gone';
+  const reachesTail = due === head.tailBase;
   return runsBehind(reachesTail ? [...runs, ...locate(head.tailBase, head.tail)] : runs, offset);
 }
 
@@ -35,7 +44,7 @@ export async function findRunByTimestamp(
   metadataStore: MetadataStore,
   head: Head,
   timestamp: number,
-): Promise<LocatedRun | undefined> {
+): Promise<LocatedRun | Gone | undefined> {
   let page: Page | undefined;
   if ((head.rolledMaxTimestamp ?? Number.NEGATIVE_INFINITY) >= timestamp) {
     let from = head.logStartOffset;
@@ -49,6 +58,7 @@ export async function findRunByTimestamp(
         to = Math.min(middle, candidate.baseOffset);
       } else from = candidate.lastOffset + 1;
     }
+    if (page === undefined) return 'gone';
   }
   const runs = page === undefined ? locate(head.tailBase, head.tail) : locate(page.baseOffset, page.entries);
   return runs.find((run) => run.maxTimestamp >= timestamp);

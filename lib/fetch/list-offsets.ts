@@ -24,16 +24,18 @@ export function createListOffsets({ objectStore, metadataStore, topics }: ListOf
   return async function listOffsets({ topic: name, partition, timestamp }: ListOffsetsRequest) {
     const topic = await topics.get(name);
     if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
-    const [head] = await metadataStore.getHeads(topic.topicId, [partition]);
-    if (head === undefined) {
+    const gone = () => {
       topics.forget(name);
-      throw unknownTopic(name);
-    }
+      return unknownTopic(name);
+    };
+    const [head] = await metadataStore.getHeads(topic.topicId, [partition]);
+    if (head === undefined) throw gone();
     if (timestamp === 'earliest') return { offset: head.logStartOffset, timestamp: undefined };
     if (timestamp === 'latest') return { offset: head.logEndOffset, timestamp: undefined };
 
     const wanted = timestamp === 'max' ? maxTimestampOf(head) : timestamp;
     const run = wanted === undefined ? undefined : await findRunByTimestamp(metadataStore, head, wanted);
+    if (run === 'gone') throw gone();
     if (wanted === undefined || run === undefined) return none;
 
     const [bytes] = await readRuns(objectStore, [run]);

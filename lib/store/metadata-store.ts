@@ -68,7 +68,10 @@ export interface MetadataStore {
   getHeads(topicId: TopicId, partitions: readonly Partition[]): Promise<readonly (Head | undefined)[]>;
   /** Moves the whole tail of `seen` into a page, if the stored `tailBase` is still the one seen. `lost`: someone else did. */
   rollTail(seen: Head): Promise<'rolled' | 'lost'>;
-  /** Pages in offset order, from the first whose last offset is not below `offset`; at most `limit`. */
+  /**
+   * Pages in offset order, from the first whose last offset is not below `offset`; at most `limit`. Strongly consistent: of a
+   * head that was read before, no page is missing unless its topic was deleted.
+   */
   findPages(topicId: TopicId, partition: Partition, offset: Offset, limit: number): Promise<readonly Page[]>;
   /** A producer id never given before. */
   nextProducerId(): Promise<ProducerId>;
