@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { LogError, type Millrace } from '../../lib/client/index.ts';
 import { type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { seededRandom } from '../support/random.ts';
-import { doors, openClient, readAll } from './doors.ts';
+import { doors, hurriedClock, openClient, readAll } from './doors.ts';
 
 /** A topic with the values 0, 1, 2 and so on, spread over its partitions in turn; timestamps are 1000 apart. */
 async function fill(client: Millrace, { partitions, count }: { partitions: number; count: number }): Promise<void> {
@@ -185,7 +185,7 @@ describe('a consumer', () => {
       if (random.integer(1, 4) === 1) throw new LogError('REQUEST_TIMED_OUT', 'answer lost');
       return answer;
     });
-    const client = await openClient('direct', lossy);
+    const client = await openClient('direct', lossy, hurriedClock);
     await fill(client, { partitions: 2, count: 60 });
     const seen: number[] = [];
     for await (const { valueText } of client.consumer('orders', { follow: false, maxBytes: 400 })) {

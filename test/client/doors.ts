@@ -6,37 +6,58 @@ import { Millrace } from '../../lib/client/index.ts';
 import { makeTransport, type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { directTransport } from '../../lib/client/transport-direct.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { invokeTransport } from '../../lib/client/transport-invoke.ts';
+import { type Clock, systemClock, systemRandomBytes } from '../../lib/clock.ts';
+import { createLog, type OpenLog } from '../../lib/create-log.ts';
 import { LogError } from '../../lib/errors.ts';
-import { openEmbeddedLog } from '../../lib/server/embedded.ts';
 import { startServer } from '../../lib/server/server.ts';
+import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
+import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
 import { seededRandom } from '../support/random.ts';
+import { lambdaOver } from './lambda.ts';
 
-export const doors = ['http', 'direct'] as const;
+export const doors = ['http', 'direct', 'invoke'] as const;
 export type Door = (typeof doors)[number];
 
-/** Ends with its test. `wrap` stands between the client and the log. */
+/** Ends with its test. `wrap` stands between the client and the log, and `clock` is the client's. */
 export async function openClient(
   door: Door,
   wrap: (transport: Transport) => Transport = (transport) => transport,
+  clock = systemClock,
 ): Promise<Millrace> {
-  const log = await openEmbeddedLog({ memory: true });
-  let transport: Transport;
-  if (door === 'http') {
-    const server = await startServer({ log, port: 0 });
-    const http = httpTransport({ endpoint: server.url });
-    transport = makeTransport(http.endpoint, http, async () => {
-      await http.close();
-      await server.close();
-      await log.close();
-    });
-  } else {
-    transport = directTransport(createApp({ log, clock: systemClock }), { close: () => log.close() });
-  }
-  const client = new Millrace({ transport: wrap(transport) });
+  const stores = { clock: systemClock, randomBytes: systemRandomBytes };
+  const objectStore = createMemoryObjectStore(stores);
+  const log = createLog({ ...stores, objectStore, metadataStore: openSqliteMetadataStore(':memory:') });
+  const client = new Millrace({ transport: wrap(await openDoor(door, log)), clock });
   onTestFinished(() => client.close());
   return client;
 }
+
+/** Closes the log as well. */
+async function openDoor(door: Door, log: OpenLog): Promise<Transport> {
+  if (door === 'direct') {
+    return directTransport(createApp({ log, clock: systemClock }), { close: () => log.close() });
+  }
+  const server = door === 'http' ? await startServer({ log, port: 0 }) : undefined;
+  const transport =
+    server === undefined
+      ? invokeTransport({ produce: 'produce', fetch: 'fetch', topics: 'topics', client: lambdaOver(log) }, systemClock)
+      : httpTransport({ endpoint: server.url });
+  const close = async () => {
+    await transport.close();
+    await server?.close();
+    await log.close();
+  };
+  return makeTransport(transport.endpoint, transport, close, transport.limits);
+}
+
+const startMs = Date.now();
+
+/** Ten times as quick, for clients that would wait for long between their attempts. */
+export const hurriedClock: Clock = {
+  nowMs: () => startMs + (Date.now() - startMs) * 10,
+  sleep: (ms, signal) => systemClock.sleep(ms / 10, signal),
+};
 
 /** Puts `meddle` around produce requests; everything else goes through. */
 export function aroundProduce(meddle: (send: Transport, ...request: Parameters<Transport>) => ReturnType<Transport>) {

@@ -94,3 +94,21 @@ test('a batch that alone is more than something on the way takes fails, and says
   const sending = client.producer('orders').send({ value: 'x'.repeat(2_000) });
   await expect(sending).rejects.toMatchObject({ code: 'MESSAGE_TOO_LARGE', effect: 'none' });
 });
+
+test('what takes more than the 6 MB of an invoke goes in several, there and back', async () => {
+  const client = await openClient('invoke');
+  await client.admin.createTopic('orders', { partitions: 8, config: { 'max.message.bytes': 8_000_000 } });
+  const producer = client.producer('orders', { batchBytesMax: 2_000_000 });
+  const megabyte = Buffer.alloc(1_000_000, 'x');
+  await Promise.all(Array.from({ length: 24 }, (_, index) => producer.send({ partition: index % 8, value: megabyte })));
+  let bytes = 0;
+  for await (const { value } of client.consumer('orders', { follow: false, maxBytes: 32_000_000 })) {
+    bytes += value?.length ?? 0;
+  }
+  expect(bytes).toBe(24_000_000);
+  await expect(producer.send({ value: Buffer.alloc(5_000_000) })).rejects.toMatchObject({
+    code: 'MESSAGE_TOO_LARGE',
+    effect: 'none',
+    message: expect.stringContaining('a request to functions produce, fetch, topics has room for 4399992'),
+  });
+});

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isLogError, LogError } from '../../lib/client/index.ts';
 import { Millrace } from '../../lib/client/millrace.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
-import { aroundProduce, badNetwork, doors, openClient, readAll } from './doors.ts';
+import { aroundProduce, badNetwork, doors, hurriedClock, openClient, readAll } from './doors.ts';
 
 const lostAnswer = () => new LogError('KAFKA_STORAGE_ERROR', 'answer lost', { effect: 'unknown' });
 
@@ -52,7 +52,7 @@ describe.each(doors)('a producer over %s', (door) => {
   });
 
   test.each([1, 2, 3])('appends every record once and in order over a bad network, seed %i', async (seed) => {
-    const client = await openClient(door, badNetwork(seed));
+    const client = await openClient(door, badNetwork(seed), hurriedClock);
     await client.admin.createTopic('orders', { partitions: 2 });
     const producer = client.producer('orders', { batchBytesMax: 400 });
     const sent = Array.from({ length: 300 }, (_, index) => ({ partition: index % 2, value: `${index}` }));
