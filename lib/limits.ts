@@ -28,6 +28,12 @@ export const tailEntriesRefused = 256;
 export const entryBytesMax = 1 * MiB;
 /** Producer states a head keeps after a roll; the ones unused for longest move to items of their own. */
 export const headProducersMax = 16;
+/** A head with this many producers refuses appends until a roll has moved some (DynamoDB: conditions are bounded). */
+export const headProducersRefused = 200;
+/** Producers of one append to DynamoDB: 4 of the 300 operators that a condition may have for each of them. */
+export const appendProducersMax = 64;
+/** Producers that one roll in DynamoDB moves, with 2 operators each. */
+export const rollProducersMax = 128;
 /** Batches a producer state remembers: Kafka's window, five, since clients keep at most five requests in flight. */
 export const producerBatchesMax = 5;
 
@@ -83,4 +89,8 @@ assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
 assert(requestBytesMax <= bodyBytesHeldMax, 'the largest request can be held');
 assert(Math.ceil(lambdaBodyBytesMax / 3) * 4 < 6_291_456 - 256 * KiB, 'a body in Base64 leaves room in an event');
 assert(gatewayFetchPartitionsMax <= fetchPartitionsMax, 'a fetch through API Gateway is one that the log takes');
+assert(
+  headProducersRefused + appendProducersMax - rollProducersMax < headProducersRefused,
+  'a roll makes room in a head that is full of producers',
+);
 assert(tailEntriesMax < tailEntriesRefused, 'a tail is rolled before it is refused');

@@ -30,16 +30,13 @@ export function appendToHead(
       let state = producers.get(producer.producerId);
       if (state === undefined && producer.producerId <= (head.movedProducerIdMax ?? -1)) {
         state = movedProducer(producer.producerId);
-        if (state !== undefined) {
-          takenBack.push(producer.producerId);
-          producers.set(producer.producerId, state);
-        }
       }
       const sequence = classifySequence(state, { ...batch, producer });
       if (sequence.verdict === 'duplicate') {
         return { outcome: 'duplicate', baseOffset: sequence.baseOffset, timestamp: sequence.timestamp };
       }
       if (sequence.verdict === 'refused') return { outcome: 'refused', error: sequence.error };
+      if (state !== undefined && !producers.has(producer.producerId)) takenBack.push(producer.producerId);
       const { baseSequence } = producer;
       const remembered = { baseSequence, recordCount: batch.recordCount, baseOffset: logEndOffset, timestamp };
       // Deleted first: the map's order is the order of use, and a roll moves the longest unused.

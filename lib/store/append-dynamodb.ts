@@ -1,0 +1,149 @@
+/**
+ * Commits batches to a head with one UpdateItem, which reads nothing first.
+ *
+ * Its condition says what must hold for every batch to be the next one of its producer. When it does not hold, DynamoDB
+ * answers with the head as it is; the pure rules of `head.ts` then say what each batch is, and what remains to be appended is
+ * sent with a condition on exactly what was seen. Offsets come from the value that UpdateItem returned and from nothing else.
+ */
+
+import { isLogError, LogError } from '../errors.ts';
+import type { Offset, ProducerId } from '../ids.ts';
+import { appendProducersMax, headProducersRefused, producerBatchesMax, tailEntriesRefused } from '../limits.ts';
+import { appendUpdate, isOneRun, type SeenHead } from './append-update-dynamodb.ts';
+import { DynamoDbCall } from './call-dynamodb.ts';
+import { appendToHead } from './head.ts';
+import type { Head } from './items.ts';
+import { decodeHead, decodeProducer, headKey, type Item, noMovedProducer, producerKey } from './items-dynamodb.ts';
+import type { BatchCommit, BatchOutcome, CommitOutcome, NewBatch } from './metadata-store.ts';
+import type { DynamoDbRequests } from './requests-dynamodb.ts';
+
+/** Each further attempt means that another writer of the same producer, or a roll, came in between. */
+const appendAttemptsMax = 8;
+
+export async function commitBatches(requests: DynamoDbRequests, commit: BatchCommit): Promise<CommitOutcome> {
+  const [first = [], ...others] = partsOf(commit.batches);
+  const call = new DynamoDbCall(requests);
+  let outcome = await commitPart(call, { ...commit, batches: first });
+  for (const batches of others) {
+    if (outcome.outcome !== 'committed') return outcome;
+    outcome = await continueCommit(outcome, batches, () => commitPart(call, { ...commit, batches }));
+  }
+  return outcome;
+}
+
+/** Almost always one part; the next one begins with the first producer that would be too many for one condition. */
+function partsOf(batches: readonly NewBatch[]): NewBatch[][] {
+  const parts: NewBatch[][] = [];
+  let producerIds = new Set<ProducerId>();
+  for (const batch of batches) {
+    const id = batch.producer?.producerId;
+    const isTooMany = id !== undefined && !producerIds.has(id) && producerIds.size === appendProducersMax;
+    if (isTooMany || parts.length === 0) {
+      parts.push([]);
+      producerIds = new Set();
+    }
+    if (id !== undefined) producerIds.add(id);
+    parts.at(-1)?.push(batch);
+  }
+  return parts;
+}
+
+/** What is behind a part that was committed is refused, batch by batch, when it cannot be committed as well. */
+async function continueCommit(
+  before: CommitOutcome & { readonly outcome: 'committed' },
+  batches: readonly NewBatch[],
+  commitNext: () => Promise<CommitOutcome>,
+): Promise<CommitOutcome> {
+  const refuse = (error: LogError): CommitOutcome => ({
+    ...before,
+    batches: [...before.batches, ...batches.map(() => ({ outcome: 'refused', error }) as const)],
+  });
+  try {
+    const next = await commitNext();
+    if (next.outcome === 'committed') return { ...next, batches: [...before.batches, ...next.batches] };
+    const message = `the commit could not go on: ${next.outcome === 'missing' ? 'the topic was deleted' : next.outcome}`;
+    return refuse(new LogError('KAFKA_STORAGE_ERROR', message, { effect: 'none' }));
+  } catch (error) {
+    if (!isLogError(error)) throw error;
+    return refuse(error);
+  }
+}
+
+async function commitPart(call: DynamoDbCall, commit: BatchCommit): Promise<CommitOutcome> {
+  const { topicId, partition, batches } = commit;
+  const key = headKey(topicId, partition);
+  let seen: SeenHead | undefined;
+  let stored: Item | undefined;
+  if (batches.length === 0 || !isOneRun(batches)) {
+    // Whether these follow one another cannot be said in a condition.
+    stored = await call.get(key);
+    if (stored === undefined) return { outcome: 'missing' };
+  }
+  for (let attempt = 1; attempt <= appendAttemptsMax; attempt++) {
+    if (stored !== undefined) {
+      const head = decodeHead(topicId, partition, stored);
+      if (isFull(head)) return { outcome: 'tail full', head };
+      seen = { head, moved: await getMoved(call, head, batches) };
+    }
+    const outcomes = seen && judge(seen, batches);
+    const sent = batches.filter((_, index) => (outcomes?.[index]?.outcome ?? 'committed') === 'committed');
+    if (seen !== undefined && outcomes !== undefined && sent.length === 0) {
+      return { outcome: 'committed', batches: outcomes, head: seen.head };
+    }
+    const update = { Key: key, ReturnValues: 'ALL_NEW', ...appendUpdate(sent, seen) } as const;
+    const written = await call.update(update, isRepeatable(sent));
+    if (written.item === undefined) return { outcome: 'missing' };
+    if (written.outcome === 'done') {
+      const head = decodeHead(topicId, partition, written.item);
+      return { outcome: 'committed', batches: withOffsets(batches, outcomes, head.logEndOffset), head };
+    }
+    stored = written.item;
+  }
+  throw new LogError(
+    'KAFKA_STORAGE_ERROR',
+    `append to partition ${partition} was overtaken by other writers of its producers ${appendAttemptsMax} times`,
+    { effect: 'none' },
+  );
+}
+
+function isFull(head: Head): boolean {
+  return head.tail.length >= tailEntriesRefused || head.producers.length >= headProducersRefused;
+}
+
+function judge({ head, moved }: SeenHead, batches: readonly NewBatch[]): readonly BatchOutcome[] {
+  return appendToHead(head, batches, (producerId) => moved.get(producerId)).outcomes;
+}
+
+/** Those that may have moved out of `head`: no other read is needed to know that a producer is new. */
+async function getMoved(call: DynamoDbCall, head: Head, batches: readonly NewBatch[]): Promise<SeenHead['moved']> {
+  const there = new Set(head.producers.map(({ producerId }) => producerId));
+  const asked = new Set(batches.flatMap(({ producer }) => producer?.producerId ?? []));
+  const ids = [...asked].filter((id) => !there.has(id) && id <= (head.movedProducerIdMax ?? noMovedProducer));
+  const items = await call.getItems(ids.map((id) => producerKey(head.topicId, head.partition, id)));
+  return new Map(items.map(decodeProducer).map((state) => [state.producerId, state]));
+}
+
+/**
+ * Carried out once only, however often it is sent: the producers' sequences see to that. Beyond the batches that a state
+ * remembers, the second attempt could not tell its own batches from ones that are out of order.
+ */
+function isRepeatable(batches: readonly NewBatch[]): boolean {
+  const counts = Map.groupBy(batches, ({ producer }) => producer?.producerId);
+  return !counts.has(undefined) && [...counts.values()].every(({ length }) => length <= producerBatchesMax);
+}
+
+/** `logEndOffset` is the one behind the batches that were committed. */
+function withOffsets(
+  batches: readonly NewBatch[],
+  outcomes: readonly BatchOutcome[] | undefined,
+  logEndOffset: Offset,
+): BatchOutcome[] {
+  let end = logEndOffset;
+  const backwards = batches.toReversed().map((batch, index): BatchOutcome => {
+    const judged = outcomes?.[batches.length - 1 - index];
+    if (judged !== undefined && judged.outcome !== 'committed') return judged;
+    end -= batch.coordinates.offsetCount;
+    return { outcome: 'committed', baseOffset: end, timestamp: batch.timestamp };
+  });
+  return backwards.toReversed();
+}

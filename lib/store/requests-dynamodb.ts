@@ -1,0 +1,241 @@
+/**
+ * How requests to DynamoDB are sent: each attempt counted and bounded, tried again only where that does no harm.
+ *
+ * The SDK's own retries are off (`maxAttempts: 1`): it would send an append again whose reply was lost, and append twice.
+ */
+
+import {
+  BatchGetItemCommand,
+  type BatchGetItemCommandInput,
+  type BatchGetItemCommandOutput,
+  BatchWriteItemCommand,
+  type BatchWriteItemCommandInput,
+  type BatchWriteItemCommandOutput,
+  type ConsumedCapacity,
+  DynamoDBClient,
+  GetItemCommand,
+  type GetItemCommandInput,
+  type GetItemCommandOutput,
+  PutItemCommand,
+  type PutItemCommandInput,
+  type PutItemCommandOutput,
+  QueryCommand,
+  type QueryCommandInput,
+  type QueryCommandOutput,
+  TransactWriteItemsCommand,
+  type TransactWriteItemsCommandInput,
+  type TransactWriteItemsCommandOutput,
+  UpdateItemCommand,
+  type UpdateItemCommandInput,
+  type UpdateItemCommandOutput,
+} from '@aws-sdk/client-dynamodb';
+import type { Clock, RandomBytes } from '../clock.ts';
+import type { Timestamp } from '../ids.ts';
+import { KiB } from '../limits.ts';
+import {
+  cancellationReasons,
+  delayAfter,
+  dynamoDbFailure,
+  isLostCondition,
+  itemOfLost,
+  Unprocessed,
+} from './errors-dynamodb.ts';
+import { type Item, itemBytes } from './items-dynamodb.ts';
+import { RetryError, retry } from './retry.ts';
+import { deadlineOf, type StoreBounds } from './store-request.ts';
+
+export interface DynamoDbOptions extends StoreBounds {
+  readonly table: string;
+  /** Made with `maxAttempts: 1`, since retries are the store's; the caller's to destroy. @default one of the store's own */
+  readonly client?: DynamoDBClient | undefined;
+  /** @default what the SDK finds in the environment */
+  readonly region?: string | undefined;
+  /** Of a DynamoDB that is not AWS's. */
+  readonly endpoint?: string | undefined;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+}
+
+/** Each operation with what goes in and what comes out. */
+export interface Operations {
+  GetItem: [GetItemCommandInput, GetItemCommandOutput];
+  BatchGetItem: [BatchGetItemCommandInput, BatchGetItemCommandOutput];
+  Query: [QueryCommandInput, QueryCommandOutput];
+  PutItem: [PutItemCommandInput, PutItemCommandOutput];
+  UpdateItem: [UpdateItemCommandInput, UpdateItemCommandOutput];
+  BatchWriteItem: [BatchWriteItemCommandInput, BatchWriteItemCommandOutput];
+  TransactWriteItems: [TransactWriteItemsCommandInput, TransactWriteItemsCommandOutput];
+}
+export type Operation = keyof Operations;
+
+const commands = {
+  GetItem: GetItemCommand,
+  BatchGetItem: BatchGetItemCommand,
+  Query: QueryCommand,
+  PutItem: PutItemCommand,
+  UpdateItem: UpdateItemCommand,
+  BatchWriteItem: BatchWriteItemCommand,
+  TransactWriteItems: TransactWriteItemsCommand,
+} as const;
+
+const reads: ReadonlySet<Operation> = new Set(['GetItem', 'BatchGetItem', 'Query']);
+
+/** A server commits to many partitions at once; a function may have 1,024 files open. */
+const socketsMax = 64;
+/** Within a region a connection opens in milliseconds; one that does not is lost. */
+const connectMsMax = 1_000;
+/** An attempt that can be repeated is lost after this; DynamoDB answers in a few milliseconds. */
+const attemptMsMax = 2_000;
+
+interface Sent<O extends Operation> {
+  readonly operation: O;
+  readonly input: Operations[O][0];
+  /** Carried out twice it does what it does once, so that an attempt without an answer may be sent again. */
+  readonly isRepeatable: boolean;
+  readonly deadline: Timestamp;
+}
+
+export class DynamoDbRequests {
+  readonly table: string;
+  readonly randomBytes: RandomBytes;
+  readonly #options: DynamoDbOptions;
+  readonly #client: DynamoDBClient;
+
+  constructor(options: DynamoDbOptions) {
+    this.table = options.table;
+    this.randomBytes = options.randomBytes;
+    this.#options = options;
+    this.#client = options.client ?? createClient(options);
+  }
+
+  /** By which a store call that begins now must end. */
+  deadline(): Timestamp {
+    return deadlineOf(this.#options, this.#options.clock);
+  }
+
+  /**
+   * Throws KAFKA_STORAGE_ERROR, or the SDK's error when a condition did not hold: that is an answer.
+   *
+   * `rest` gives what an answer left undone, as the input of the next attempt; undefined when all is done.
+   */
+  async send<O extends Operation>(
+    { operation, input, isRepeatable, deadline }: Sent<O>,
+    rest: (output: Operations[O][1]) => Operations[O][0] | undefined = () => undefined,
+  ): Promise<Operations[O][1]> {
+    const { clock, randomBytes } = this.#options;
+    const options = {
+      clock,
+      randomBytes,
+      deadline,
+      // Where no second attempt may follow, the first has all the time there is.
+      attemptMsMax: isRepeatable ? attemptMsMax : Number.POSITIVE_INFINITY,
+      delayAfter: (error: unknown) => delayAfter(error, isRepeatable),
+    };
+    let next = input;
+    try {
+      return await retry(options, async (signal) => {
+        const output = await this.#attempt(operation, next, signal);
+        const left = rest(output);
+        if (left === undefined) return output;
+        next = left;
+        throw new Unprocessed(`${operation} was done in part`);
+      });
+    } catch (error) {
+      if (error instanceof RetryError && isLostCondition(error.cause)) throw error.cause;
+      const { table } = this;
+      const region = await this.#client.config.region().catch(() => undefined);
+      const isWrite = !reads.has(operation);
+      throw dynamoDbFailure(error, { operation, actions: actionsOf(operation, input), table, region, isWrite });
+    }
+  }
+
+  close(): void {
+    if (this.#options.client === undefined) this.#client.destroy();
+  }
+
+  async #attempt<O extends Operation>(
+    operation: O,
+    input: Operations[O][0],
+    abortSignal: AbortSignal,
+  ): Promise<Operations[O][1]> {
+    const startedAt = this.#options.clock.nowMs();
+    let output: Operations[O][1] | undefined;
+    let lost: unknown;
+    try {
+      // The table above pairs each command with its input and output, which TypeScript cannot follow through a lookup.
+      const Command = commands[operation] as unknown as new (input: object) => GetItemCommand;
+      const command = new Command({ ...input, ReturnConsumedCapacity: 'TOTAL' });
+      output = (await this.#client.send(command, { abortSignal })) as Operations[O][1];
+      return output;
+    } catch (error) {
+      if (isLostCondition(error)) lost = error;
+      throw error;
+    } finally {
+      const isRead = reads.has(operation);
+      const units = output === undefined ? unitsOfLost(lost) : unitsOf(output.ConsumedCapacity);
+      this.#options.onRequest?.({
+        service: 'dynamodb',
+        operation,
+        readUnits: isRead ? units : 0,
+        writeUnits: isRead ? 0 : units,
+        bytes: isRead ? bytesRead(output) : bytesWritten(input),
+        durationMs: this.#options.clock.nowMs() - startedAt,
+        failed: output === undefined && lost === undefined,
+      });
+    }
+  }
+}
+
+function createClient({ region, endpoint }: DynamoDbOptions): DynamoDBClient {
+  return new DynamoDBClient({
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    maxAttempts: 1,
+    requestHandler: {
+      connectionTimeout: connectMsMax,
+      httpAgent: { keepAlive: true, maxSockets: socketsMax },
+      httpsAgent: { keepAlive: true, maxSockets: socketsMax },
+    },
+  });
+}
+
+function unitsOf(consumed: ConsumedCapacity | readonly ConsumedCapacity[] | undefined): number {
+  return [consumed ?? []].flat().reduce((sum, { CapacityUnits = 0 }) => sum + CapacityUnits, 0);
+}
+
+/** A lost condition is billed as the write would have been, and DynamoDB does not say how much that is. */
+function unitsOfLost(error: unknown): number {
+  if (error === undefined) return 0;
+  const reasons = cancellationReasons(error);
+  if (reasons.length === 0) return writeUnitsOf(itemOfLost(error));
+  return reasons.reduce((sum, { Item: item }) => sum + 2 * writeUnitsOf(item), 0);
+}
+
+const writeUnitsOf = (item: Item | undefined) => Math.max(1, Math.ceil(itemBytes(item ?? {}) / KiB));
+
+/** Of the items in the answer. */
+function bytesRead(output: object = {}): number {
+  const {
+    Item: item,
+    Items: items = [],
+    Responses: responses = {},
+  } = output as Partial<GetItemCommandOutput & QueryCommandOutput & BatchGetItemCommandOutput>;
+  return [item ?? {}, ...items, ...Object.values(responses).flat()].reduce((sum, one) => sum + itemBytes(one), 0);
+}
+
+/** Of the values in the request. */
+function bytesWritten(input: object): number {
+  const { TransactItems: actions = [] } = input as Partial<TransactWriteItemsCommandInput>;
+  const writes: Partial<PutItemCommandInput>[] = [input, ...actions.flatMap((action) => Object.values(action))];
+  return writes.reduce(
+    (sum, { Item: item = {}, ExpressionAttributeValues: values = {} }) => sum + itemBytes(item) + itemBytes(values),
+    0,
+  );
+}
+
+/** A transaction needs the permission for each thing that it does. */
+function actionsOf(operation: Operation, input: object): string[] {
+  const { TransactItems: actions } = input as Partial<TransactWriteItemsCommandInput>;
+  if (actions === undefined) return [`dynamodb:${operation}`];
+  return [...new Set(actions.flatMap((action) => Object.keys(action).map((name) => `dynamodb:${name}Item`)))];
+}
