@@ -33,6 +33,7 @@ function roomOf(file: string): string {
  *   record <- store <- topic <- produce, fetch        (produce and fetch never each other: they meet in store)
  *   record <- api                                     (calls the log through the types of log.ts)
  *   record <- client                                  (knows the protocol alone)
+ *   verify                                            (judges what others saw, and knows no log)
  *   server, cli                                       (put things together and translate)
  */
 const arrows: Readonly<Record<string, readonly string[]>> = {
@@ -44,6 +45,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   fetch: ['store', 'topic', 'record'],
   api: ['record', 'topic'],
   client: ['record', 'topic'],
+  verify: [],
   server: ['api', 'store', 'record'],
   cli: ['server', 'client', 'api', 'record', 'topic'],
 };

@@ -1,0 +1,45 @@
+/** Operations as lines for people. */
+
+import type { Operation, Outcome, ReadRecord } from './history.ts';
+
+/** `#12 [40-52] plain0 produce orders/0 a, b -> ok at 17`: number, start and end, who, what, and what came of it. */
+export function formatOperation(operation: Operation): string {
+  const { id, start, end, client } = operation;
+  return `#${id} [${start}-${end ?? ''}] ${client} ${asked(operation)} -> ${answered(operation)}`;
+}
+
+function asked(operation: Operation): string {
+  const { type, topic } = operation;
+  if (type === 'nextProducer') return type;
+  if (!('partition' in operation)) return `${type} ${topic}`;
+  const place = `${type} ${topic}/${operation.partition}`;
+  if (operation.type === 'fetch') return `${place} from ${operation.asked}`;
+  if (operation.type === 'listOffsets') return `${place} at ${operation.timestamp}`;
+  const { values, producer } = operation;
+  const by = producer && ` (producer ${producer.producerId}/${producer.producerEpoch}/${producer.baseSequence})`;
+  return `${place} ${few(values)}${by ?? ''}`;
+}
+
+function answered(operation: Operation): string {
+  const { type, outcome } = operation;
+  if (outcome.kind !== 'ok') return failure(outcome);
+  if (type === 'produce') {
+    const { baseOffset, isDuplicate } = operation.outcome as typeof outcome & {
+      baseOffset: number;
+      isDuplicate: boolean;
+    };
+    return `ok at ${baseOffset}${isDuplicate ? ' (was there)' : ''}`;
+  }
+  return JSON.stringify(outcome, (name, value) =>
+    name === 'records' ? few((value as ReadRecord[]).map(({ offset, value: shown }) => `${offset}: ${shown}`)) : value,
+  );
+}
+
+function failure(outcome: Exclude<Outcome<object>, { kind: 'ok' }>): string {
+  return outcome.kind === 'bug' ? outcome.detail : `${outcome.kind} ${outcome.code}`;
+}
+
+function few(values: readonly string[]): string {
+  const shown = values.slice(0, 6).join(', ');
+  return values.length > 6 ? `${shown} ... (${values.length})` : shown;
+}

@@ -1,0 +1,246 @@
+/** Which records a log shows, where, and how often. */
+
+import type { Offset } from '../ids.ts';
+import { producerBatchesMax } from '../limits.ts';
+import { answerOf, endOf, type Operation, type ProduceOperation } from './history.ts';
+import { appendKey, type PartitionLog, type SortedHistory } from './partition-logs.ts';
+import { named, placed, type Violation } from './violation.ts';
+
+/** 1: an acked record is readable at its acked offset. */
+export function ackedIsReadable(log: PartitionLog): Violation[] {
+  return log.produces.flatMap((operation) => {
+    const answer = answerOf(operation);
+    if (answer === undefined) return [];
+    return operation.values.flatMap((value, index) => {
+      const offset = answer.baseOffset + index;
+      const seen = log.shown.get(offset);
+      if (seen === undefined || seen.value === value) return [];
+      const text = `${value} was acked for ${placed(log, offset)} by ${named(operation)}, where ${named(seen.operation)} read ${seen.value}`;
+      return [{ text, log, offset, operations: [operation, seen.operation] }];
+    });
+  });
+}
+
+/** 1, and Jepsen's lost write: whoever reads a log to its end behind an ack meets the acked record. */
+export function ackedIsReadToTheEnd(log: PartitionLog): Violation[] {
+  if (log.life.to !== undefined) return [];
+  return log.appends.flatMap((append) => {
+    if (append.end === Number.POSITIVE_INFINITY) return [];
+    const offset = Array.from(
+      { length: append.nextOffset - append.baseOffset },
+      (_, at) => append.baseOffset + at,
+    ).find((at) => !log.shown.has(at));
+    if (offset === undefined) return [];
+    const value = append.operation.values[offset - append.baseOffset];
+    const text = `${value} was acked for ${placed(log, offset)} by ${named(append.operation)}, and no fetch read it`;
+    return [{ text, log, offset, operations: [append.operation] }];
+  });
+}
+
+/** 2, and Jepsen's inconsistent offsets: an offset never shows two values, nor two timestamps. */
+export function offsetHasOneValue(log: PartitionLog): Violation[] {
+  const violations: Violation[] = [];
+  for (const operation of log.fetches) {
+    for (const { offset, value, timestamp } of answerOf(operation)?.records ?? []) {
+      const first = log.shown.get(offset);
+      if (first === undefined || (first.value === value && first.timestamp === timestamp)) continue;
+      const text = `${placed(log, offset)} showed ${first.value} (${first.timestamp}) to ${named(first.operation)} and ${value} (${timestamp}) to ${named(operation)}`;
+      violations.push({ text, log, offset, operations: [first.operation, operation] });
+    }
+  }
+  const ackedAt = new Map<Offset, { readonly value: string; readonly operation: ProduceOperation }>();
+  for (const { baseOffset, operation, end } of log.appends) {
+    if (end === Number.POSITIVE_INFINITY) continue;
+    for (const [index, value] of operation.values.entries()) {
+      const offset = baseOffset + index;
+      const first = ackedAt.get(offset) ?? { value, operation };
+      ackedAt.set(offset, first);
+      if (first.operation === operation) continue;
+      const text = `${placed(log, offset)} was given to ${first.value} by ${named(first.operation)} and to ${value} by ${named(operation)}`;
+      violations.push({ text, log, offset, operations: [first.operation, operation] });
+    }
+  }
+  return violations;
+}
+
+/** 3: what a fetch gives begins at the offset asked for and leaves no gap up to the offset to go on with. */
+export function offsetsAreContiguous(log: PartitionLog): Violation[] {
+  return log.fetches.flatMap((operation) => {
+    const answer = answerOf(operation);
+    if (answer === undefined) return [];
+    const violation = (text: string, offset: Offset) => ({ text, log, offset, operations: [operation] });
+    const violations: Violation[] = [];
+    let expected = answer.offset;
+    for (const { offset } of answer.records) {
+      if (offset !== expected) {
+        violations.push(violation(`${named(operation)} read ${placed(log, offset)} where ${expected} was due`, offset));
+      }
+      expected = offset + 1;
+    }
+    const { nextOffset, highWatermark, offset } = answer;
+    if (nextOffset !== expected) {
+      const text = `${named(operation)} read ${placed(log, offset)} up to ${expected} and was sent on to ${nextOffset}`;
+      violations.push(violation(text, expected));
+    }
+    if (nextOffset > highWatermark) {
+      const text = `${named(operation)} read ${placed(log, offset)} up to ${nextOffset}, above the high watermark ${highWatermark}`;
+      violations.push(violation(text, highWatermark));
+    }
+    return violations;
+  });
+}
+
+/** A fetch that asks for what is there gets some of it, from one partition at least. */
+export function fetchesGoOn({ logs }: SortedHistory): Violation[] {
+  const requests = Map.groupBy(
+    logs.flatMap((log) => log.fetches.map((operation) => ({ log, operation }))),
+    ({ operation }) => operation.request,
+  );
+  return [...requests.values()].flatMap((parts) => {
+    const isStuck = parts.every(({ operation }) => answerOf(operation)?.records.length === 0);
+    const behind = parts.find(({ operation }) => {
+      const answer = answerOf(operation);
+      return answer !== undefined && answer.offset < answer.highWatermark;
+    });
+    if (!isStuck || behind === undefined) return [];
+    const { log, operation } = behind;
+    const offset = answerOf(operation)?.offset ?? 0;
+    const text = `${named(operation)} got nothing from ${placed(log, offset)}, below the high watermark`;
+    return [{ text, log, offset, operations: [operation] }];
+  });
+}
+
+/** 4, and Jepsen's aborted read: what is read was sent to this log, and not refused with effect none. */
+export function onlyWhatWasSentIsRead(history: SortedHistory): Violation[] {
+  return history.logs.flatMap((log) =>
+    [...log.shown.values()].flatMap(({ value, offset, operation, timestamp }) => {
+      const sends = history.sendsOf.get(value) ?? [];
+      const toHere = sends.filter(
+        (sent) => sent.partition === log.partition && history.livesOf(sent).includes(log.life),
+      );
+      const violation = (text: string, ...more: readonly Operation[]) => [
+        {
+          text: `${named(operation)} read ${value} at ${placed(log, offset)}, ${text}`,
+          log,
+          offset,
+          operations: [operation, ...more],
+        },
+      ];
+      const [first] = toHere;
+      if (sends.length === 0) return violation('which nobody sent');
+      if (first === undefined) return violation('which was not sent to this log', ...sends);
+      if (toHere.every(({ outcome }) => outcome.kind === 'failed')) return violation('which was refused', ...toHere);
+      if (toHere.every(({ start }) => start > endOf(operation))) return violation('before it was sent', ...toHere);
+      const isKept = toHere.some(
+        (sent) =>
+          sent.timestamps[sent.values.indexOf(value)] === timestamp ||
+          (answerOf(sent)?.timestamp ?? timestamp) === timestamp,
+      );
+      return isKept ? [] : violation(`with timestamp ${timestamp}, which is neither its own nor the log's`, ...toHere);
+    }),
+  );
+}
+
+/** 5: a record appears as often as it may: once for a producer id, once for each attempt without one. */
+export function nothingAppearsTwice(history: SortedHistory): Violation[] {
+  return history.logs.flatMap((log) => {
+    const places = Map.groupBy(log.shown.values(), ({ value }) => value);
+    return [...places].flatMap(([value, shown]) => {
+      if (shown.length === 1) return [];
+      const sends = log.produces.filter(({ values, outcome }) => outcome.kind !== 'failed' && values.includes(value));
+      const allowed = new Set(sends.map(appendKey)).size;
+      if (shown.length <= Math.max(allowed, 1)) return [];
+      const offsets = shown.map(({ offset }) => offset).join(', ');
+      const text = `${value} is at ${offsets} of ${log.life.topic}/${log.partition}, and was sent ${allowed} times`;
+      return [
+        { text, log, offset: shown[0]?.offset ?? 0, operations: [...sends, ...shown.map((one) => one.operation)] },
+      ];
+    });
+  });
+}
+
+/** 5: for a producer id the sequences follow each other along the log from 0, and its epochs rise. */
+export function sequencesFollow(history: SortedHistory): Violation[] {
+  return history.logs.flatMap((log) => {
+    const last = new Map<number, { readonly epoch: number; readonly sequence: number }>();
+    const violations: Violation[] = [];
+    /** Nothing can be said of what stands behind offsets that nobody read. */
+    let isWhole = true;
+    let due = 0;
+    for (const shown of [...log.shown.values()].toSorted((a, b) => a.offset - b.offset)) {
+      if (shown.offset !== due) {
+        last.clear();
+        isWhole = false;
+      }
+      due = shown.offset + 1;
+      const sent = (history.sendsOf.get(shown.value) ?? []).find(({ producer }) => producer !== undefined);
+      if (sent?.producer === undefined) continue;
+      const { producerId, producerEpoch: epoch, baseSequence } = sent.producer;
+      const sequence = (baseSequence + sent.values.indexOf(shown.value)) % 2 ** 31;
+      const before = last.get(producerId);
+      last.set(producerId, { epoch, sequence });
+      if (before === undefined && !isWhole) continue;
+      const expected = before?.epoch === epoch ? (before.sequence + 1) % 2 ** 31 : 0;
+      if (sequence === expected && (before === undefined || before.epoch <= epoch)) continue;
+      const behind = before === undefined ? 'nothing' : `sequence ${before.sequence} of epoch ${before.epoch}`;
+      const text = `producer ${producerId} has sequence ${sequence} of epoch ${epoch} in ${placed(log, shown.offset)}, behind ${behind}`;
+      violations.push({ text, log, offset: shown.offset, operations: [sent, shown.operation] });
+    }
+    return violations;
+  });
+}
+
+/**
+ * 5: every resend of an idempotent batch that is acked gets the same answer, and so is every resend of an acked batch that
+ * is one of the last five: that many are remembered, as Kafka remembers them.
+ */
+export function resendsGetTheFirstAnswer(log: PartitionLog): Violation[] {
+  const violations: Violation[] = [];
+  const ofProducers = log.produces.filter(({ producer }) => producer !== undefined);
+  const byIdentity = Map.groupBy(ofProducers, ({ producer }) => producer?.producerId);
+  for (const attempts of Map.groupBy(ofProducers, appendKey).values()) {
+    const first = attempts.find(({ outcome }) => outcome.kind === 'ok');
+    const answer = first && answerOf(first);
+    if (first === undefined || answer === undefined) continue;
+    for (const resend of attempts) {
+      const again = answerOf(resend);
+      const where = { log, offset: answer.baseOffset, operations: [first, resend] };
+      if (again !== undefined && (again.baseOffset !== answer.baseOffset || again.timestamp !== answer.timestamp)) {
+        const text = `${named(resend)} was acked for ${again.baseOffset} (${again.timestamp}), the same batch before by ${named(first)} for ${answer.baseOffset} (${answer.timestamp})`;
+        violations.push({ text, ...where });
+      }
+      const { outcome, start } = resend;
+      const isRefused = outcome.kind === 'failed' && outcome.code === 'OUT_OF_ORDER_SEQUENCE_NUMBER';
+      if (!isRefused || endOf(first) >= start || log.life.from >= first.start) continue;
+      const { producerEpoch, baseSequence } = first.producer ?? { producerEpoch: 0, baseSequence: 0 };
+      const later = (byIdentity.get(first.producer?.producerId) ?? []).filter(
+        ({ producer, start: sent }) =>
+          sent < endOf(resend) &&
+          ((producer?.producerEpoch ?? 0) > producerEpoch || (producer?.baseSequence ?? 0) > baseSequence),
+      );
+      const isNewer = later.some(({ producer }) => (producer?.producerEpoch ?? 0) > producerEpoch);
+      if (isNewer || new Set(later.map(appendKey)).size >= producerBatchesMax) continue;
+      violations.push({
+        text: `${named(resend)} was refused as out of order, and acked before by ${named(first)}`,
+        ...where,
+      });
+    }
+  }
+  return violations;
+}
+
+/** Once a newer epoch of a producer id has been acked, an older one is refused: no zombie writes. */
+export function fencedProducersStayOut(log: PartitionLog): Violation[] {
+  const acked = log.produces.filter(({ producer, outcome }) => producer !== undefined && outcome.kind === 'ok');
+  return [...Map.groupBy(acked, ({ producer }) => producer?.producerId).values()].flatMap((ofProducer) =>
+    ofProducer.flatMap((zombie) => {
+      const epoch = zombie.producer?.producerEpoch ?? 0;
+      const newer = ofProducer.find(
+        (other) => (other.producer?.producerEpoch ?? 0) > epoch && endOf(other) < zombie.start,
+      );
+      if (newer === undefined) return [];
+      const text = `${named(zombie)} was acked with epoch ${epoch} after ${named(newer)} with epoch ${newer.producer?.producerEpoch}`;
+      return [{ text, log, offset: answerOf(zombie)?.baseOffset ?? 0, operations: [newer, zombie] }];
+    }),
+  );
+}

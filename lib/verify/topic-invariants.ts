@@ -1,0 +1,83 @@
+/** What callers are told of topics, and that nothing ends in a bug. */
+
+import { answerOf, endOf, type Operation, type TopicLife } from './history.ts';
+import type { SortedHistory } from './partition-logs.ts';
+import { named, type Violation } from './violation.ts';
+
+/** An operation is answered only by a topic that was there at some moment of it. */
+export function answersNeedATopic({ operations, livesOf }: SortedHistory): Violation[] {
+  return operations
+    .filter((operation) => operation.type !== 'nextProducer' && answerOf(operation) !== undefined)
+    .filter((operation) => livesOf(operation).length === 0)
+    .map((operation) => ({
+      text: `${named(operation)} was answered while there was no topic ${operation.topic}`,
+      operations: [operation],
+    }));
+}
+
+/** A topic and a partition that were there all the time are found. */
+export function whatIsThereIsFound({ operations, livesOf, topicStaleMsMax }: SortedHistory): Violation[] {
+  const isThereFor = (operation: Operation, { to = Number.POSITIVE_INFINITY, partitionCounts }: TopicLife) => {
+    const partition = 'partition' in operation ? operation.partition : 0;
+    const since = partitionCounts.find(({ count }) => count > partition);
+    return (
+      since !== undefined &&
+      since.from < operation.start &&
+      since.fromMs + topicStaleMsMax < operation.startMs &&
+      to > endOf(operation)
+    );
+  };
+  return operations.flatMap((operation) => {
+    const { outcome } = operation;
+    const isUnknown = outcome.kind === 'failed' && outcome.code === 'UNKNOWN_TOPIC_OR_PARTITION';
+    if (!isUnknown || !livesOf(operation).some((life) => isThereFor(operation, life))) return [];
+    const text = `${named(operation)} was told that ${operation.topic} is not there, and it was all the time`;
+    return [{ text, operations: [operation] }];
+  });
+}
+
+/** Who creates a topic gets a new one, who is told of another met it, and who deletes one ends it. */
+export function topicsComeAndGoOnce({ operations, topics, livesOf }: SortedHistory): Violation[] {
+  return operations.flatMap((operation) => {
+    const { type, topic, outcome, start } = operation;
+    const during = (instant: number | undefined) =>
+      instant !== undefined && instant >= start && instant <= endOf(operation);
+    const wrong = (text: string) => [{ text: `${named(operation)} ${text}`, operations: [operation] }];
+    if (type === 'create' && outcome.kind === 'ok') {
+      const isMade = topics.some((life) => life.topicId === outcome.topicId && during(life.from));
+      return isMade ? [] : wrong(`was told that it made topic ${topic} (${outcome.topicId}), which it did not`);
+    }
+    if (type === 'create' && outcome.kind === 'failed' && outcome.code === 'TOPIC_ALREADY_EXISTS') {
+      return livesOf(operation).length > 0 ? [] : wrong(`was told that topic ${topic} exists, which it did not`);
+    }
+    if (type === 'delete' && outcome.kind === 'ok') {
+      const isEnded = topics.some((life) => life.topic === topic && during(life.to));
+      return isEnded ? [] : wrong(`was told that it deleted topic ${topic}, which it did not`);
+    }
+    return [];
+  });
+}
+
+/** No producer id is given twice. */
+export function producerIdsAreGivenOnce({ operations }: SortedHistory): Violation[] {
+  const given = new Map<number, Operation>();
+  return operations.flatMap((operation) => {
+    const producerId = operation.type === 'nextProducer' ? answerOf(operation)?.producerId : undefined;
+    if (producerId === undefined) return [];
+    const first = given.get(producerId);
+    given.set(producerId, operation);
+    if (first === undefined) return [];
+    const text = `${named(operation)} got producer id ${producerId}, and so did ${named(first)}`;
+    return [{ text, operations: [first, operation] }];
+  });
+}
+
+/** Every failure is one that callers were promised. */
+export function nothingIsABug({ operations }: SortedHistory): Violation[] {
+  return operations.flatMap((operation) => {
+    const { outcome } = operation;
+    if (outcome.kind === 'bug') return [{ text: `${named(operation)}: ${outcome.detail}`, operations: [operation] }];
+    const isServerError = outcome.kind !== 'ok' && outcome.code === 'UNKNOWN_SERVER_ERROR';
+    return isServerError ? [{ text: `${named(operation)}: UNKNOWN_SERVER_ERROR`, operations: [operation] }] : [];
+  });
+}

@@ -1,0 +1,54 @@
+/**
+ * What can become of a request to a store, and how likely each is: drawn anew for every seed, so that some seeds have one
+ * fault alone, some many, and some none.
+ */
+
+import type { Chance } from './chance.ts';
+
+export const storeFaults = [
+  /** Never arrives; the caller gives up. */
+  'lostRequest',
+  /** Is carried out, and the caller gives up. */
+  'lostReply',
+  /** Is carried out long after its caller gave up. */
+  'late',
+  /** Is carried out, and the answer takes seconds. */
+  'slow',
+  /** Is turned away at once, without effect. */
+  'throttled',
+  /** A put that stores half of its bytes, or all of them, and says that it failed. */
+  'halfDone',
+] as const;
+export const callerFaults = [
+  /** The request, or its answer, is lost between a client and an environment. */
+  'lostCall',
+  /** A request is delivered twice, as Lambda delivers asynchronous invokes: at least once. */
+  'deliveredTwice',
+] as const;
+export const nemeses = ['crash', 'freeze', 'clockJump', 'shutdown'] as const;
+
+export type StoreFault = (typeof storeFaults)[number];
+export type Fault = StoreFault | (typeof callerFaults)[number] | (typeof nemeses)[number];
+export const allFaults: readonly Fault[] = [...storeFaults, ...callerFaults, ...nemeses];
+
+export interface FaultPlan {
+  /** For faults: of one request. For nemeses: of one beat of theirs. */
+  readonly probability: Readonly<Record<Fault, number>>;
+  /** A step of the metadata store that fails far more often than the others. */
+  readonly sick: { readonly step: string; readonly probability: number } | undefined;
+}
+
+export function drawFaults(chance: Chance, without: readonly string[] = []): FaultPlan {
+  const level = () => chance.pick([0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25]);
+  // Drawn for all, used for some: leaving one out must not change the others.
+  const drawn = allFaults.map((fault) => [fault, level()] as const);
+  const steps = ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'] as const;
+  const sick = { step: chance.pick(steps), probability: chance.pick([0.3, 0.6, 1]) };
+  const isSick = chance.happens(0.12);
+  return {
+    probability: Object.fromEntries(
+      drawn.map(([fault, probability]) => [fault, without.includes(fault) ? 0 : probability]),
+    ) as FaultPlan['probability'],
+    sick: isSick && !without.includes('sick') ? sick : undefined,
+  };
+}

@@ -1,0 +1,265 @@
+/**
+ * Bugs on purpose: each a small change of the source that must apply at exactly one place, and that the simulation must
+ * find. A change that no longer applies fails the script, so that the list follows the code.
+ */
+
+import type { Profile } from './plan.ts';
+
+export interface Mutation {
+  readonly name: string;
+  readonly profile: Profile;
+  readonly edits: readonly { readonly file: string; readonly search: string; readonly replace: string }[];
+}
+
+const edit = (file: string, search: string, replace: string) => ({ file, search, replace });
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'drop the producer condition: every sequence is the next one',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        "  if (baseSequence === expectedSequence) return { verdict: 'next' };",
+        "  if (baseSequence >= 0 && expectedSequence >= 0) return { verdict: 'next' };",
+      ),
+    ],
+  },
+  {
+    name: 'do not look for duplicates: a resend is out of order',
+    profile: 'local',
+    edits: [edit('lib/store/producer-state.ts', 'producerEpoch === state.producerEpoch) {', 'producerEpoch < 0) {')],
+  },
+  {
+    name: 'answer a duplicate with the end of the log',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/head.ts',
+        "return { outcome: 'duplicate', baseOffset: sequence.baseOffset, timestamp: sequence.timestamp };",
+        "return { outcome: 'duplicate', baseOffset: logEndOffset, timestamp: sequence.timestamp };",
+      ),
+    ],
+  },
+  {
+    name: 'let zombies write: an older epoch is not refused',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        'state !== undefined && producerEpoch < state.producerEpoch',
+        'state !== undefined && producerEpoch < 0',
+      ),
+      edit(
+        'lib/store/producer-state.ts',
+        "if (baseSequence === expectedSequence) return { verdict: 'next' };",
+        "if (baseSequence === expectedSequence || producerEpoch < (state?.producerEpoch ?? 0)) return { verdict: 'next' };",
+      ),
+    ],
+  },
+  {
+    name: 'forget a producer that a roll moved out of the head',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/head.ts',
+        'producer.producerId <= (head.movedProducerIdMax ?? -1)',
+        'producer.producerId < (head.movedProducerIdMax ?? -1) - 1e9',
+      ),
+    ],
+  },
+  {
+    name: 'roll without checking tailBase',
+    profile: 'local',
+    edits: [
+      edit('lib/store/metadata-store-sqlite.ts', 'stored.tailBase !== seen.tailBase || ', ''),
+      edit(
+        'lib/store/head.ts',
+        "assert(stored.tailBase === seen.tailBase, 'a roll works on the tail it has seen');",
+        '',
+      ),
+      edit(
+        'lib/store/head.ts',
+        'assert(stored.tail.length >= seen.tail.length && seen.tail.length > 0',
+        'assert(seen.tail.length > 0',
+      ),
+    ],
+  },
+  {
+    name: 'roll away what was appended since the head was read',
+    profile: 'local',
+    edits: [edit('lib/store/head.ts', 'tail: stored.tail.slice(seen.tail.length)', 'tail: []')],
+  },
+  {
+    name: 'forget in a page the highest timestamp before it',
+    profile: 'local',
+    edits: [
+      edit('lib/store/head.ts', 'stored.rolledMaxTimestamp ?? Number.MIN_SAFE_INTEGER', 'Number.MIN_SAFE_INTEGER'),
+    ],
+  },
+  {
+    name: 'answer before the commit is known: a lost reply counts as success',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'const commit = await metadataStore.commitBatches({ topicId: topic.topicId, partition, batches });',
+        `const commit = await metadataStore
+        .commitBatches({ topicId: topic.topicId, partition, batches })
+        .catch(async () => {
+          const [head] = await metadataStore.getHeads(topic.topicId, [partition]);
+          if (head === undefined) return { outcome: 'missing' as const };
+          const baseOffset = head.logEndOffset;
+          return { outcome: 'committed' as const, head, batches: batches.map(({ timestamp }) => ({ outcome: 'committed' as const, baseOffset, timestamp })) };
+        });`,
+      ),
+    ],
+  },
+  {
+    name: 'try an append of unknown effect again without a producer id',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'const commit = await metadataStore.commitBatches({ topicId: topic.topicId, partition, batches });',
+        `const append = () => metadataStore.commitBatches({ topicId: topic.topicId, partition, batches });
+      const commit = await append().catch(append);`,
+      ),
+    ],
+  },
+  {
+    name: 'call an append of unknown effect one without effect',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'if (isLogError(error)) return { partition, error };',
+        "if (isLogError(error)) return { partition, error: new LogError(error.code, error.message, { effect: 'none' }) };",
+      ),
+    ],
+  },
+  {
+    name: 'reuse an object id within a millisecond',
+    profile: 'local',
+    edits: [edit('lib/store/object-id.ts', 'lastSuffix + 1 + random.getUint16(0)', 'lastSuffix')],
+  },
+  {
+    name: 'swap the coordinates of two batches in one object',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'const { byteStart, byteLength, offsetCount, maxTimestamp } = rows[index] as (typeof rows)[number];',
+        'const { byteStart, byteLength, offsetCount, maxTimestamp } = rows[rows.length - 1 - index] as (typeof rows)[number];',
+      ),
+    ],
+  },
+  {
+    name: 'stamp the offset of the run on every batch in it',
+    profile: 'local',
+    edits: [
+      edit('lib/fetch/read-runs.ts', 'stampBaseOffset(batch, baseOffset);', 'stampBaseOffset(batch, run.baseOffset);'),
+    ],
+  },
+  {
+    name: 'read above the watermark: pages rolled since the head was read count',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/find-batches.ts',
+        'found.filter((page) => page.lastOffset < head.tailBase)',
+        'found.filter((page) => page.lastOffset >= 0)',
+      ),
+      edit('lib/fetch/find-batches.ts', 'due === head.tailBase', 'due >= head.tailBase'),
+    ],
+  },
+  {
+    name: 'claim a high watermark beyond the head',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/fetch.ts',
+        'highWatermark: head.logEndOffset,\n      logStartOffset',
+        'highWatermark: head.logEndOffset + 1,\n      logStartOffset',
+      ),
+    ],
+  },
+  {
+    name: 'skip the batch that did not fit',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/fetch.ts',
+        '          if (isFull) break;\n',
+        '          if (isFull) {\n            nextOffset = stamped.nextOffset;\n            break;\n          }\n',
+      ),
+    ],
+  },
+  {
+    name: 'cut a run out of a shared read at the wrong place',
+    profile: 'local',
+    edits: [
+      edit('lib/fetch/read-runs.ts', 'const from = run.byteStart - read.byteStart;', 'const from = 0 * run.byteStart;'),
+    ],
+  },
+  {
+    name: 'search times to the wrong side of a page',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/find-batches.ts',
+        'candidate.maxTimestampSoFar >= timestamp',
+        'candidate.maxTimestampSoFar > timestamp + 100',
+      ),
+    ],
+  },
+  {
+    name: 'never look a topic up again',
+    profile: 'local',
+    edits: [edit('lib/topic/topics.ts', 'ageMs >= 0 && ageMs < cacheAgeMsMax', 'ageMs < Number.POSITIVE_INFINITY')],
+  },
+  {
+    name: 'alter without checking the version',
+    profile: 'local',
+    edits: [edit('lib/store/metadata-store-sqlite.ts', ' || row.version !== change.version', '')],
+  },
+  {
+    name: 'leave the heads of a deleted topic behind',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/metadata-store-sqlite.ts',
+        "deleteContents: ['heads', 'pages', 'producers']",
+        "deleteContents: ['pages', 'producers']",
+      ),
+    ],
+  },
+  {
+    name: 'give a producer id twice',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/metadata-store-sqlite.ts',
+        'SET value = value + 1 WHERE',
+        'SET value = value + (value % 5 > 0) WHERE',
+      ),
+    ],
+  },
+];
+
+/** The changed files with their new text. Throws when an edit does not apply at exactly one place. */
+export function applyMutation(mutation: Mutation, readFile: (file: string) => string): Map<string, string> {
+  const changed = new Map<string, string>();
+  for (const { file, search, replace } of mutation.edits) {
+    const text = changed.get(file) ?? readFile(file);
+    const places = text.split(search).length - 1;
+    if (places !== 1) {
+      throw new Error(`mutation "${mutation.name}" applies at ${places} places of ${file}, and must at one: ${search}`);
+    }
+    changed.set(
+      file,
+      text.replace(search, () => replace),
+    );
+  }
+  return changed;
+}

@@ -1,0 +1,66 @@
+/** What a seed is about: how many of whom, how busy, and what goes wrong. Everything else is drawn as it happens. */
+
+import { parseTopicName, type TopicName } from '../../lib/ids.ts';
+import type { Chance } from './chance.ts';
+import { drawFaults, type FaultPlan } from './faults.ts';
+
+export type Profile = 'local' | 'aws';
+
+export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin'] as const;
+export type ClientKind = (typeof clientKinds)[number];
+
+export interface Plan {
+  readonly profile: Profile;
+  readonly serverCount: number;
+  readonly lambdaCountMax: number;
+  readonly topics: readonly { readonly topic: TopicName; readonly partitionCount: number }[];
+  readonly clients: Readonly<Record<ClientKind, number>>;
+  /** Operations of clients, all together; then they stop and the audit begins. */
+  readonly operationsMax: number;
+  /** Clients pause for this long on average. */
+  readonly thinkMs: number;
+  /** How the timestamps of records go as time goes on: with it, not at all, or back. */
+  readonly timestampDrift: number;
+  readonly skewMsMax: number;
+  readonly faults: FaultPlan;
+}
+
+export function drawPlan(
+  chance: Chance,
+  profile: Profile,
+  given: { readonly operationsMax?: number; readonly without?: readonly string[] } = {},
+): Plan {
+  const without = given.without ?? [];
+  const style = chance.pick(['servers', 'lambdas', 'both'] as const);
+  const topicCount = chance.pick([1, 1, 2, 3] as const);
+  const isLong = chance.happens(0.1);
+  const drawn = {
+    serverCount: style === 'lambdas' ? 0 : chance.integer(1, 3),
+    lambdaCountMax: style === 'servers' ? 0 : chance.integer(2, 8),
+    topics: ['orders', 'payments', 'audit.log'].slice(0, topicCount).map((name) => ({
+      topic: parseTopicName(name),
+      // A long run is about one log that grows long.
+      partitionCount: isLong ? 1 : chance.pick([1, 1, 2, 3, 4]),
+    })),
+    clients: {
+      plain: chance.integer(0, 3),
+      idempotent: chance.integer(1, 4),
+      consumer: chance.integer(0, 3),
+      reader: chance.integer(0, 2),
+      admin: chance.integer(0, 1),
+    },
+    operations: isLong ? chance.integer(200, 450) : chance.integer(20, 120),
+    thinkMs: chance.pick([2, 20, 200, 3_000]),
+    timestampDrift: chance.pick([1, 1, 1, 0, -1]),
+    skewMsMax: chance.pick([0, 0, 50, 5_000]),
+  };
+  return {
+    profile,
+    ...drawn,
+    clients: Object.fromEntries(
+      clientKinds.map((kind) => [kind, without.includes(kind) ? 0 : drawn.clients[kind]]),
+    ) as Plan['clients'],
+    operationsMax: given.operationsMax ?? drawn.operations,
+    faults: drawFaults(chance.fork('faults'), without),
+  };
+}

@@ -1,0 +1,170 @@
+/** Clients that send: without a producer id, and with one. */
+
+import type { TopicName } from '../../lib/ids.ts';
+import type { Outcome, ProduceOperation } from '../../lib/verify/history.ts';
+import { Client } from './client.ts';
+import type { Caller, SentBatch } from './recorder.ts';
+
+/** Sends one request after another, and never the same record twice; but what it sends may be delivered twice. */
+export class PlainProducer extends Client {
+  override async run(): Promise<void> {
+    while (await this.next()) {
+      const { chance, deps } = this;
+      const topic = this.anyTopic();
+      const batchCount = chance.pick([1, 1, 1, 2, 5]);
+      const batches = Array.from({ length: batchCount }, () => this.newBatch(this.anyPartition(topic)));
+      if (chance.happens(deps.plan.faults.probability.deliveredTwice)) {
+        const twin: Caller = {
+          name: this.name,
+          chance: chance.fork(`twin ${deps.scheduler.eventCount}`),
+          timeoutMs: 10_000,
+        };
+        const delivery = deps.scheduler
+          .sleep(chance.integer(0, 60_000))
+          .then(() => deps.recorder.produce(twin, topic, batches));
+        deps.beside(delivery);
+      }
+      const sending = deps.recorder.produce(this, topic, batches);
+      // Some send on without waiting; then their requests may overtake each other.
+      if (chance.happens(0.3)) deps.beside(sending);
+      else await sending;
+    }
+  }
+}
+
+/** Attempts for one batch, before its producer gives up on it. */
+const attemptsMax = 12;
+/** Kafka's: no more batches of a partition unanswered at once. */
+const inFlightMax = 5;
+
+/**
+ * Sends batches to one partition, several on their way at once, each again until it is acked. Some go on with one producer
+ * id for ever, some take a new one every few batches and come back to the old ones later.
+ */
+export class IdempotentProducer extends Client {
+  /** The newest one of each producer id. */
+  readonly #epochs = new Map<number, number>();
+
+  override async run(): Promise<void> {
+    const { chance, deps } = this;
+    const topic = this.anyTopic();
+    const partition = this.anyPartition(topic);
+    const inFlight = chance.pick([1, 1, 2, inFlightMax]);
+    const renewing = chance.pick([0.01, 0.01, 0.3, 0.6]);
+    const attempts = chance.happens(0.2) ? 2 : attemptsMax;
+    const lanes: Lane[] = [];
+    while (await this.next()) {
+      let lane = chance.any(lanes.filter(({ isBroken }) => !isBroken));
+      if (lane === undefined || chance.happens(renewing)) {
+        const identity = await this.#identity(chance.any(lanes));
+        if (identity === undefined) continue;
+        lane = new Lane(this, topic, partition, identity, attempts);
+        lanes.push(lane);
+      } else if (chance.happens(0.03)) {
+        // Somebody else takes over; the lane that was there does not know, and may be taken once more.
+        lane = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
+        lanes.push(lane);
+      }
+      if (chance.happens(0.05)) deps.beside(lane.resend());
+      deps.beside(lane.send(this.newBatch(partition)));
+      await lane.room(inFlight);
+    }
+  }
+
+  /** A new producer id, or an old one with the next epoch, as a producer takes it that begins again. */
+  async #identity(last: Lane | undefined): Promise<Identity | undefined> {
+    if (last !== undefined && this.chance.happens(0.3)) return this.#nextEpoch(last.identity);
+    const { outcome } = await this.deps.recorder.nextProducer(this);
+    return outcome.kind === 'ok' ? { producerId: outcome.producerId, producerEpoch: 0 } : undefined;
+  }
+
+  #nextEpoch({ producerId }: Identity): Identity {
+    const producerEpoch = (this.#epochs.get(producerId) ?? 0) + 1;
+    this.#epochs.set(producerId, producerEpoch);
+    return { producerId, producerEpoch };
+  }
+
+  produce(topic: TopicName, batch: SentBatch): Promise<ProduceOperation[]> {
+    return this.deps.recorder.produce(this, topic, [batch]);
+  }
+  pause(attempt: number): Promise<void> {
+    return this.deps.scheduler.sleep(this.chance.fraction() * Math.min(10_000, 20 * 2 ** attempt));
+  }
+}
+
+interface Identity {
+  readonly producerId: number;
+  readonly producerEpoch: number;
+}
+
+/** One identity's batches to one partition. */
+class Lane {
+  readonly identity: Identity;
+  isBroken = false;
+  readonly #producer: IdempotentProducer;
+  readonly #topic: TopicName;
+  readonly #partition: number;
+  readonly #attemptsMax: number;
+  readonly #unsettled: Promise<void>[] = [];
+  #nextSequence = 0;
+  #lastAcked: SentBatch | undefined;
+
+  constructor(
+    producer: IdempotentProducer,
+    topic: TopicName,
+    partition: number,
+    identity: Identity,
+    attemptsMax: number,
+  ) {
+    this.#producer = producer;
+    this.#topic = topic;
+    this.#partition = partition;
+    this.identity = identity;
+    this.#attemptsMax = attemptsMax;
+  }
+
+  /** Resolves when the batch is acked or given up, and then the lane is broken. */
+  send(given: SentBatch): Promise<void> {
+    const baseSequence = this.#nextSequence;
+    this.#nextSequence += given.values.length;
+    const batch = { ...given, partition: this.#partition, producer: { ...this.identity, baseSequence } };
+    const settled = this.#sendUntilAcked(batch, [...this.#unsettled]).finally(() => {
+      this.#unsettled.splice(this.#unsettled.indexOf(settled), 1);
+    });
+    this.#unsettled.push(settled);
+    return settled;
+  }
+
+  /** The batch acked last, once more. */
+  async resend(): Promise<void> {
+    if (this.#lastAcked !== undefined) await this.#producer.produce(this.#topic, this.#lastAcked);
+  }
+
+  /** Resolves when fewer than `count` batches are unsettled. */
+  async room(count: number): Promise<void> {
+    while (this.#unsettled.length >= count) await Promise.race(this.#unsettled);
+  }
+
+  async #sendUntilAcked(batch: SentBatch, ahead: readonly Promise<void>[]): Promise<void> {
+    for (let attempt = 0; attempt < this.#attemptsMax && !this.isBroken; attempt++) {
+      const [operation] = await this.#producer.produce(this.#topic, batch);
+      const outcome = operation?.outcome;
+      if (outcome === undefined || outcome.kind === 'ok') {
+        this.#lastAcked = batch;
+        return;
+      }
+      if (!canPass(outcome)) break;
+      // It may have overtaken the ones before it, and is sent again when those are settled.
+      if (isOutOfOrder(outcome)) await Promise.all(ahead);
+      await this.#producer.pause(attempt);
+    }
+    this.isBroken = true;
+  }
+}
+
+function isOutOfOrder(outcome: Outcome<object>): boolean {
+  return outcome.kind === 'failed' && outcome.code === 'OUT_OF_ORDER_SEQUENCE_NUMBER';
+}
+function canPass(outcome: Outcome<object>): boolean {
+  return isOutOfOrder(outcome) || (outcome.kind !== 'ok' && outcome.kind !== 'bug' && outcome.isRetriable);
+}

@@ -1,0 +1,191 @@
+/** Calls the log on behalf of clients and writes down what they asked and what they were told. */
+
+import { isLogError } from '../../lib/errors.ts';
+import type { TopicName } from '../../lib/ids.ts';
+import type { TopicDescription } from '../../lib/log.ts';
+import { encodeBatch } from '../../lib/record/encode-batch.ts';
+import { type Codec, decodeRecords } from '../../lib/record/record-batch.ts';
+import type {
+  FetchOperation,
+  ListOffsetsOperation,
+  Operation,
+  Outcome,
+  ProduceOperation,
+  ProducerOperation,
+  TopicOperation,
+} from '../../lib/verify/history.ts';
+import type { Chance } from './chance.ts';
+import type { Environment } from './environment.ts';
+import type { Fleet } from './fleet.ts';
+import type { Instants } from './instants.ts';
+import { nameOf, recordOf } from './records.ts';
+
+export interface Caller {
+  readonly name: string;
+  readonly chance: Chance;
+  /** After this it gives up. */
+  readonly timeoutMs: number;
+}
+
+export interface SentBatch {
+  readonly partition: number;
+  readonly values: readonly string[];
+  readonly timestamps: readonly number[];
+  readonly codec: Codec;
+  readonly producer: ProduceOperation['producer'];
+}
+
+export interface FetchOptions {
+  readonly partitions: readonly { readonly partition: number; readonly asked: FetchOperation['asked'] }[];
+  readonly session?: string;
+  readonly maxBytes: number;
+  readonly minBytes: number;
+  readonly maxWaitMs: number;
+}
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+const unanswered = { kind: 'unknown', code: 'REQUEST_TIMED_OUT', isRetriable: true } as const;
+
+export class Recorder {
+  readonly operations: Operation[] = [];
+  readonly #fleet: Fleet;
+  readonly #now: Instants;
+  #requestCount = 0;
+
+  constructor(fleet: Fleet, now: Instants) {
+    this.#fleet = fleet;
+    this.#now = now;
+  }
+
+  produce(caller: Caller, topic: TopicName, batches: readonly SentBatch[]): Promise<ProduceOperation[]> {
+    const request = this.#requestCount++;
+    const operations = batches.map(({ partition, values, timestamps, producer }) =>
+      this.#begin<ProduceOperation>(caller, topic, {
+        type: 'produce',
+        request,
+        partition,
+        values,
+        timestamps,
+        producer,
+      }),
+    );
+    return this.#end(caller, operations, async ({ log }) => {
+      // Encoded anew for every delivery, since the log may stamp the bytes it is given.
+      const encoded = batches.map(({ partition, values, timestamps, codec, producer }) => {
+        const records = values.map((value, index) => recordOf(value, timestamps[index] ?? 0));
+        return { partition, batch: encodeBatch({ records, codec, ...(producer === undefined ? {} : { producer }) }) };
+      });
+      const results = await log.produce({ topic, batches: encoded });
+      return results.map((result): ProduceOperation['outcome'] => {
+        if ('error' in result) return outcomeOf(result.error);
+        const { baseOffset, timestamp, isDuplicate } = result;
+        return { kind: 'ok', baseOffset, timestamp, isDuplicate };
+      });
+    });
+  }
+
+  fetch(caller: Caller, topic: TopicName, options: FetchOptions): Promise<FetchOperation[]> {
+    const { partitions, session, maxBytes, minBytes, maxWaitMs } = options;
+    const request = this.#requestCount++;
+    const operations = partitions.map(({ partition, asked }) =>
+      this.#begin<FetchOperation>(caller, topic, { type: 'fetch', request, partition, asked, session }),
+    );
+    return this.#end(caller, operations, async ({ log }) => {
+      const wanted = partitions.map(({ partition, asked }) => ({ partition, offset: asked }));
+      const results = await log.fetch({ topic, partitions: wanted, maxBytes, minBytes, maxWaitMs });
+      return results.map((result): FetchOperation['outcome'] => {
+        if ('error' in result) return outcomeOf(result.error);
+        const { offset, batches, nextOffset, highWatermark, logStartOffset } = result;
+        const records = batches
+          .flatMap((batch) => [...decodeRecords(batch)])
+          .map((record) => ({
+            offset: Number(record.offset),
+            value: nameOf(record),
+            timestamp: Number(record.timestamp),
+          }))
+          .filter((record) => record.offset >= offset);
+        return { kind: 'ok', offset, records, nextOffset, highWatermark, logStartOffset };
+      });
+    });
+  }
+
+  async listOffsets(
+    caller: Caller,
+    topic: TopicName,
+    partition: number,
+    timestamp: ListOffsetsOperation['timestamp'],
+  ): Promise<ListOffsetsOperation> {
+    const operation = this.#begin<ListOffsetsOperation>(caller, topic, { type: 'listOffsets', partition, timestamp });
+    await this.#end(caller, [operation], async ({ log }) => {
+      const found = await log.listOffsets({ topic, partition, timestamp });
+      const time = found.timestamp === undefined ? undefined : Number(found.timestamp);
+      return [{ kind: 'ok', offset: found.offset, timestamp: time }];
+    });
+    return operation;
+  }
+
+  async changeTopic(
+    caller: Caller,
+    type: TopicOperation['type'],
+    topic: TopicName,
+    change: { readonly partitionCount?: number; readonly config?: Record<string, string | null> } = {},
+  ): Promise<TopicOperation> {
+    const operation = this.#begin<TopicOperation>(caller, topic, { type });
+    await this.#end(caller, [operation], async ({ log: { topics } }) => {
+      let described: TopicDescription | undefined;
+      if (type === 'create') described = await topics.create({ topic, ...change });
+      else if (type === 'alter') described = await topics.alter({ topic, ...change });
+      else if (type === 'describe') described = await topics.describe(topic);
+      else await topics.delete(topic);
+      return [{ kind: 'ok', topicId: described?.topicId, partitions: described?.partitions ?? [] }];
+    });
+    return operation;
+  }
+
+  async nextProducer(caller: Caller): Promise<ProducerOperation> {
+    const operation = this.#begin<ProducerOperation>(caller, '', { type: 'nextProducer' });
+    await this.#end(caller, [operation], async ({ log }) => {
+      const { producerId } = await log.nextProducer();
+      return [{ kind: 'ok', producerId }];
+    });
+    return operation;
+  }
+
+  #begin<Op extends Operation>(
+    { name }: Caller,
+    topic: string,
+    asked: Omit<Op, 'id' | 'client' | 'topic' | 'start' | 'end' | 'startMs' | 'endMs' | 'outcome'>,
+  ): Mutable<Op> {
+    const { instant: start, ms: startMs } = this.#now();
+    const timed = { id: this.operations.length, client: name, topic, start, end: undefined, startMs, endMs: undefined };
+    const operation = { ...timed, ...asked, outcome: unanswered } as unknown as Op;
+    this.operations.push(operation);
+    return operation;
+  }
+
+  /** Outcomes in the order of `operations`; never rejects. */
+  async #end<Op extends Operation>(
+    { chance, timeoutMs }: Caller,
+    operations: Mutable<Op>[],
+    work: (environment: Environment) => Promise<readonly Op['outcome'][]>,
+  ): Promise<Mutable<Op>[]> {
+    let outcomes: readonly Op['outcome'][];
+    try {
+      outcomes = await this.#fleet.call(chance, timeoutMs, work);
+    } catch (error) {
+      outcomes = operations.map(() => outcomeOf(error));
+    }
+    const { instant, ms } = this.#now();
+    for (const [index, operation] of operations.entries()) {
+      operation.outcome = outcomes[index] ?? { kind: 'bug', detail: 'there was no answer to it' };
+      operation.end = instant;
+      operation.endMs = ms;
+    }
+    return operations;
+  }
+}
+
+function outcomeOf(error: unknown): Exclude<Outcome<object>, { kind: 'ok' }> {
+  if (!isLogError(error)) return { kind: 'bug', detail: String(error) };
+  return { kind: error.effect === 'none' ? 'failed' : 'unknown', code: error.code, isRetriable: error.retriable };
+}

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { Operation } from '../../lib/verify/history.ts';
+import { applyMutation, mutations } from './mutations.ts';
+import type { Profile } from './plan.ts';
+import { simulate } from './simulation.ts';
+
+const root = new URL('../../', import.meta.url).pathname;
+const seedCount = 200;
+
+/** Seeds that once failed, with what they found; see README.md. */
+const regressions: Readonly<Record<Profile, readonly number[]>> = { local: [581, 1274, 2727, 5016, 7238], aws: [] };
+
+describe.each<Profile>(['local'])('the log, simulated on the %s stores', (profile) => {
+  test(`keeps its promises for ${seedCount} seeds and for those that once failed`, async () => {
+    const seeds = [...Array.from({ length: seedCount }, (_, index) => index + 1), ...regressions[profile]];
+    for (const seed of seeds) {
+      const { violations } = await simulate({ seed, profile });
+      const told = violations.map(({ invariant, text }) => `${invariant}: ${text}`);
+      expect(told, `node test/simulation/simulate.ts --from ${seed} --seeds 1 --profile ${profile}`).toEqual([]);
+    }
+  }, 60_000);
+
+  test('has the same history, byte for byte, when a seed is run again, and another one for another seed', async () => {
+    const historyOf = async (seed: number) => JSON.stringify((await simulate({ seed, profile })).history);
+    const histories = new Set<string>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const history = await historyOf(seed);
+      expect(await historyOf(seed)).toBe(history);
+      histories.add(history);
+    }
+    expect(histories.size).toBe(20);
+  });
+
+  test('has the same beginning when it is cut short', async () => {
+    const begun = (operations: readonly Operation[]) =>
+      operations.slice(0, 30).map(({ start, client, type, topic }) => `${start} ${client} ${type} ${topic}`);
+    const whole = await simulate({ seed: 1, profile });
+    const cut = await simulate({ seed: 1, profile, operationsMax: whole.plan.operationsMax - 10 });
+    expect(begun(cut.history.operations)).toEqual(begun(whole.history.operations));
+    expect(cut.history.operations.length).toBeLessThan(whole.history.operations.length);
+  });
+});
+
+test('every deliberate bug can still be put into the source', () => {
+  for (const mutation of mutations) {
+    const changed = applyMutation(mutation, (file) => readFileSync(`${root}${file}`, 'utf8'));
+    expect(changed.size, mutation.name).toBeGreaterThan(0);
+  }
+  expect(new Set(mutations.map(({ name }) => name)).size).toBe(mutations.length);
+  expect(mutations.length).toBeGreaterThanOrEqual(12);
+});

@@ -1,0 +1,227 @@
+/**
+ * One run: a seed becomes environments, clients and trouble; then the trouble ends, and an audit reads everything.
+ *
+ * The same seed gives the same history, byte for byte.
+ */
+
+import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
+import type { FetchOperation, History, Operation } from '../../lib/verify/history.ts';
+import { type Chance, createChance } from './chance.ts';
+import type { Client, ClientDeps } from './client.ts';
+import { Fleet } from './fleet.ts';
+import { createInstants } from './instants.ts';
+import { Nemesis } from './nemesis.ts';
+import { type ClientKind, clientKinds, drawPlan, type Plan, type Profile } from './plan.ts';
+import { IdempotentProducer, PlainProducer } from './producers.ts';
+import { Administrator, Consumer, Reader } from './readers.ts';
+import { type Caller, Recorder } from './recorder.ts';
+import { Scheduler, Stuck } from './scheduler.ts';
+import { StoreNetwork } from './store-network.ts';
+import type { SharedStores } from './stores.ts';
+import { openLocalStores } from './stores-local.ts';
+import { withVirtualGlobals } from './virtual-globals.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly profile: Profile;
+  /** Fewer operations than the seed would have: its first ones. */
+  readonly operationsMax?: number;
+  /** Faults, nemeses and kinds of clients to leave out. */
+  readonly without?: readonly string[];
+}
+
+export interface SimulationRun {
+  readonly plan: Plan;
+  readonly history: History;
+  readonly violations: readonly (FoundViolation | AuditViolation)[];
+  readonly eventCount: number;
+  /** How often each store step was taken and each fault met. */
+  readonly counts: ReadonlyMap<string, number>;
+}
+
+/** What only the end of a run can show: that the log works again when nothing is in its way. */
+export interface AuditViolation {
+  readonly invariant: 'healsWhenFaultsEnd';
+  readonly text: string;
+  readonly operations: readonly Operation[];
+}
+
+const startMs = Date.UTC(2026, 0, 1);
+/** Longer than any request is late, any environment frozen, any topic cached. */
+const calmMs = 400_000;
+/** An environment answers for 5 s from what it knows of a topic, or for twice that when its clock is set back meanwhile. */
+const topicStaleMsMax = 10_000;
+
+const kinds: Readonly<Record<ClientKind, new (deps: ClientDeps, name: string, chance: Chance) => Client>> = {
+  plain: PlainProducer,
+  idempotent: IdempotentProducer,
+  consumer: Consumer,
+  reader: Reader,
+  admin: Administrator,
+};
+
+export async function simulate(options: SimulationOptions): Promise<SimulationRun> {
+  const chance = createChance(options.seed, options.profile);
+  const plan = drawPlan(chance.fork('plan'), options.profile, options);
+  const scheduler = new Scheduler(chance.fork('order'), startMs);
+  const instants = createInstants(scheduler);
+  const network = new StoreNetwork(scheduler, plan.faults);
+  const stores = openLocalStores({ scheduler, network, chance: chance.fork('stores'), instants });
+  try {
+    const run = new Run(plan, chance, scheduler, network, stores, instants);
+    const stuck = await withVirtualGlobals(scheduler, () => scheduler.run(run.whole()).then(() => [], stuckViolation));
+    const history = { operations: run.recorder.operations, topics: stores.lives.all, topicStaleMsMax };
+    const violations = [...stuck, ...run.failures, ...checkHistory(history)];
+    return { plan, history, violations, eventCount: scheduler.eventCount, counts: network.counts };
+  } finally {
+    await stores.close();
+  }
+}
+
+function stuckViolation(error: unknown): AuditViolation[] {
+  if (!(error instanceof Stuck)) throw error;
+  return [{ invariant: 'healsWhenFaultsEnd', text: error.message, operations: [] }];
+}
+
+class Run {
+  readonly recorder: Recorder;
+  readonly failures: AuditViolation[] = [];
+  readonly #fleet: Fleet;
+  readonly #nemesis: Nemesis;
+  readonly #beside = new Set<Promise<unknown>>();
+  readonly #plan: Plan;
+  readonly #chance: Chance;
+  readonly #scheduler: Scheduler;
+  readonly #network: StoreNetwork;
+  readonly #stores: SharedStores;
+
+  constructor(
+    plan: Plan,
+    chance: Chance,
+    scheduler: Scheduler,
+    network: StoreNetwork,
+    stores: SharedStores,
+    instants: ReturnType<typeof createInstants>,
+  ) {
+    this.#plan = plan;
+    this.#chance = chance;
+    this.#scheduler = scheduler;
+    this.#network = network;
+    this.#stores = stores;
+    const { faults, serverCount, lambdaCountMax, skewMsMax } = plan;
+    const fleetChance = chance.fork('fleet');
+    this.#fleet = new Fleet({ scheduler, chance: fleetChance, faults, stores, serverCount, lambdaCountMax, skewMsMax });
+    this.#nemesis = new Nemesis({ scheduler, chance: chance.fork('nemesis'), faults, fleet: this.#fleet });
+    this.recorder = new Recorder(this.#fleet, instants);
+  }
+
+  async whole(): Promise<void> {
+    this.#setCalm(true);
+    await this.#createTopics();
+    this.#setCalm(false);
+    void this.#nemesis.run(this.#plan.thinkMs * 10);
+    await Promise.all(this.#clients().map((client) => client.run()));
+    this.#nemesis.end();
+    this.#setCalm(true);
+    // What is still being tried again is tried without faults, and meets the requests that were late.
+    while (this.#beside.size > 0) await Promise.all(this.#beside);
+    await this.#scheduler.sleep(calmMs);
+    for (const { name, requests } of this.#fleet.environments) {
+      if (requests.size > 0)
+        this.#fail(`${requests.size} requests are under way in ${name} after ${calmMs} ms of calm`);
+    }
+    await this.#audit();
+  }
+
+  #setCalm(isCalm: boolean): void {
+    this.#network.isCalm = isCalm;
+    this.#fleet.isCalm = isCalm;
+  }
+
+  #clients(): Client[] {
+    const { clients, operationsMax } = this.#plan;
+    let operationsLeft = operationsMax;
+    const deps: ClientDeps = {
+      plan: this.#plan,
+      scheduler: this.#scheduler,
+      recorder: this.recorder,
+      mayGoOn: () => operationsLeft-- > 0,
+      beside: (work) => {
+        this.#beside.add(work);
+        void work.then(() => this.#beside.delete(work));
+      },
+    };
+    return clientKinds.flatMap((kind) =>
+      Array.from({ length: clients[kind] }, (_, index) => {
+        const name = `${kind}${index}`;
+        return new kinds[kind](deps, name, this.#chance.fork(name));
+      }),
+    );
+  }
+
+  async #createTopics(): Promise<void> {
+    const caller = this.#auditor();
+    for (const { topic, partitionCount } of this.#plan.topics) {
+      this.#expectOk(await this.recorder.changeTopic(caller, 'create', topic, { partitionCount }));
+    }
+  }
+
+  /** Every log that is there takes a record and is read from its start to its end. */
+  async #audit(): Promise<void> {
+    const caller = this.#auditor();
+    for (const { topic, partitionCounts } of this.#stores.lives.all.filter(({ to }) => to === undefined)) {
+      const name = this.#plan.topics.find((one) => one.topic === topic)?.topic;
+      if (name === undefined) continue;
+      this.#expectOk(await this.recorder.changeTopic(caller, 'describe', name));
+      const partitionCount = partitionCounts.at(-1)?.count ?? 0;
+      for (let partition = 0; partition < partitionCount; partition++) {
+        const timestamps = [Math.floor(this.#scheduler.nowMs)];
+        const probe = {
+          partition,
+          values: [`auditor.${topic.length}${partition}+0`],
+          timestamps,
+          codec: 'none' as const,
+        };
+        this.#expectOk(...(await this.recorder.produce(caller, name, [{ ...probe, producer: undefined }])));
+        await this.#readToTheEnd(caller, name, partition);
+        this.#expectOk(await this.recorder.listOffsets(caller, name, partition, 'max'));
+      }
+    }
+  }
+
+  async #readToTheEnd(caller: Caller, topic: Plan['topics'][number]['topic'], partition: number): Promise<void> {
+    let asked: FetchOperation['asked'] = 'earliest';
+    for (;;) {
+      const options = {
+        partitions: [{ partition, asked }],
+        session: 'audit',
+        maxBytes: 1e6,
+        minBytes: 0,
+        maxWaitMs: 0,
+      };
+      const [poll] = await this.recorder.fetch(caller, topic, options);
+      if (poll === undefined || poll.outcome.kind !== 'ok')
+        return this.#expectOk(...(poll === undefined ? [] : [poll]));
+      const { nextOffset, highWatermark, offset } = poll.outcome;
+      if (nextOffset >= highWatermark || nextOffset === offset) return;
+      asked = nextOffset;
+    }
+  }
+
+  #auditor(): Caller {
+    return { name: 'auditor', chance: this.#chance.fork('auditor'), timeoutMs: 60_000 };
+  }
+
+  #expectOk(...operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      const { outcome, type, topic } = operation;
+      if (outcome.kind === 'ok') continue;
+      const text = `the auditor's ${type} on ${topic} ended ${JSON.stringify(outcome)} with nothing in its way`;
+      this.#fail(text, operation);
+    }
+  }
+
+  #fail(text: string, ...operations: readonly Operation[]): void {
+    this.failures.push({ invariant: 'healsWhenFaultsEnd', text, operations });
+  }
+}

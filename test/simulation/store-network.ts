@@ -1,0 +1,106 @@
+/** The way from an environment to a store and back: it takes time, and it fails as the plan of the seed says. */
+
+import type { Chance } from './chance.ts';
+import type { Environment } from './environment.ts';
+import type { FaultPlan, StoreFault } from './faults.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export interface StoreCall<T> {
+  readonly environment: Environment;
+  /** Name of the step or of the AWS operation. */
+  readonly step: string;
+  /** Carries the request out, at the store. */
+  readonly apply: () => Promise<T>;
+  /** Carries it out in part; only for what can be half done. */
+  readonly applyHalf?: () => Promise<unknown>;
+  /** What the caller is told when no answer comes; absent: it is told nothing, and gives up by itself. */
+  readonly noAnswer?: () => unknown;
+  /** What the caller is told by a store that turns it away. */
+  readonly throttled: () => unknown;
+}
+
+/** Exponential around this, as networks are. */
+const latencyMsMean = 6;
+const giveUpMs = { min: 200, max: 3_000 };
+const slowMs = { min: 300, max: 8_000 };
+const lateMsMax = 120_000;
+
+export class StoreNetwork {
+  /** Faults are over: everything arrives. */
+  isCalm = false;
+  /** What was found to happen, by name. */
+  readonly counts = new Map<string, number>();
+  readonly #scheduler: Scheduler;
+  readonly #plan: FaultPlan;
+
+  constructor(scheduler: Scheduler, plan: FaultPlan) {
+    this.#scheduler = scheduler;
+    this.#plan = plan;
+  }
+
+  request<T>(call: StoreCall<T>): Promise<T> {
+    const { environment, step, apply } = call;
+    const chance = environment.chance;
+    const scheduler = this.#scheduler;
+    const fault = this.#draw(chance, call);
+    this.#count(step);
+    if (fault !== undefined) this.#count(fault);
+    const requestMs = latency(chance);
+    const replyMs = fault === 'slow' ? chance.integer(slowMs.min, slowMs.max) : latency(chance);
+    const giveUpAfterMs = chance.integer(giveUpMs.min, giveUpMs.max);
+    const lateMs = giveUpAfterMs + chance.integer(0, lateMsMax);
+
+    return new Promise<T>((resolve, reject) => {
+      const answer = (ms: number, settle: () => void) => scheduler.after(ms, settle, environment);
+      const carryOut = (ms: number, run: () => Promise<unknown> = apply) =>
+        scheduler.after(ms, () => void run().catch(() => undefined));
+      const giveUp = () => {
+        const { noAnswer } = call;
+        if (noAnswer !== undefined) answer(giveUpAfterMs, () => reject(noAnswer()));
+      };
+      switch (fault) {
+        case 'throttled':
+          return answer(requestMs + replyMs, () => reject(call.throttled()));
+        case 'lostRequest':
+          return giveUp();
+        case 'lostReply':
+          carryOut(requestMs);
+          return giveUp();
+        case 'late':
+          carryOut(lateMs);
+          return giveUp();
+        case 'halfDone':
+          carryOut(requestMs, chance.happens(0.5) ? call.applyHalf : apply);
+          return answer(requestMs + replyMs, () => reject((call.noAnswer ?? call.throttled)()));
+        default:
+          scheduler.after(requestMs, () => {
+            apply().then(
+              (value) => answer(replyMs, () => resolve(value)),
+              (error) => answer(replyMs, () => reject(error)),
+            );
+          });
+      }
+    });
+  }
+
+  /** One draw for each fault whatever comes of it, so that a plan without one fault shifts nothing else. */
+  #draw(chance: Chance, { step, applyHalf }: StoreCall<unknown>): StoreFault | undefined {
+    const { probability, sick } = this.#plan;
+    const drawn = (['lostRequest', 'lostReply', 'late', 'slow', 'throttled', 'halfDone'] as const).filter((fault) =>
+      chance.happens(probability[fault]),
+    );
+    const isSick = chance.happens(sick?.probability ?? 0) && sick?.step === step;
+    const sickFault = chance.pick(['lostRequest', 'lostReply', 'throttled'] as const);
+    if (this.isCalm) return undefined;
+    const fault = isSick ? sickFault : drawn[0];
+    return fault === 'halfDone' && applyHalf === undefined ? undefined : fault;
+  }
+
+  #count(name: string): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  }
+}
+
+function latency(chance: Chance): number {
+  return -Math.log(1 - chance.fraction()) * latencyMsMean;
+}

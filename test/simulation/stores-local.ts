@@ -1,0 +1,103 @@
+/** The family of one machine: objects in memory and SQLite, as if they were services behind a network. */
+
+import { LogError } from '../../lib/errors.ts';
+import type { MetadataStore } from '../../lib/store/metadata-store.ts';
+import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
+import type { ObjectStore } from '../../lib/store/object-store.ts';
+import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
+import type { Chance } from './chance.ts';
+import type { Environment } from './environment.ts';
+import type { Instants } from './instants.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { StoreNetwork } from './store-network.ts';
+import { type SharedStores, TopicLives } from './stores.ts';
+
+export function openLocalStores(deps: {
+  readonly scheduler: Scheduler;
+  readonly network: StoreNetwork;
+  readonly chance: Chance;
+  readonly instants: Instants;
+}): SharedStores {
+  const { scheduler, network, chance, instants } = deps;
+  const clock = { nowMs: () => Math.floor(scheduler.nowMs), sleep: (ms: number) => scheduler.sleep(ms) };
+  const objects = createMemoryObjectStore({ clock, randomBytes: chance.bytes });
+  const metadata = openSqliteMetadataStore(':memory:');
+  const lives = new TopicLives(instants);
+  /** Whether readers hear of commits, as in one process, or have to look again and again, as on DynamoDB. */
+  const wakesReaders = chance.happens(0.5);
+
+  const open = (environment: Environment): { objectStore: ObjectStore; metadataStore: MetadataStore } => {
+    const through = <T>(step: string, apply: () => Promise<T>): Promise<T> =>
+      network.request({
+        environment,
+        step,
+        apply,
+        noAnswer: () => failed(`${step} was not answered`, step === 'read' ? 'none' : 'unknown'),
+        throttled: () => failed(`${step} was throttled`, 'none'),
+      });
+    const objectStore: ObjectStore = {
+      put: (parts) => {
+        // What is under way has left the caller: later changes to its bytes cannot reach it.
+        const body = Buffer.concat(parts);
+        return network.request({
+          environment,
+          step: 'put',
+          apply: () => objects.put([body]),
+          applyHalf: () => objects.put([body.subarray(0, body.length >> 1)]),
+          noAnswer: () => failed('put was not answered', 'none'),
+          throttled: () => failed('put was throttled', 'none'),
+        });
+      },
+      read: (...range) => through('read', () => objects.read(...range)),
+      close: async () => {},
+    };
+    const { nextCommit } = metadata;
+    const metadataStore: MetadataStore = {
+      createTopic: (item) =>
+        through('createTopic', async () => {
+          const created = await metadata.createTopic(item);
+          if (created.outcome === 'created') lives.created(item);
+          return created;
+        }),
+      alterTopic: (change) =>
+        through('alterTopic', async () => {
+          const outcome = await metadata.alterTopic(change);
+          if (outcome === 'altered') lives.altered(change.topicId, change.partitionCount);
+          return outcome;
+        }),
+      deleteTopic: (topic, topicId) =>
+        through('deleteTopic', async () => {
+          const isDeleted = await metadata.deleteTopic(topic, topicId);
+          if (isDeleted) lives.deleted(topicId);
+          return isDeleted;
+        }),
+      getTopic: (topic) => through('getTopic', () => metadata.getTopic(topic)),
+      listTopics: (page) => through('listTopics', () => metadata.listTopics(page)),
+      commitBatches: (commit) => through('commitBatches', () => metadata.commitBatches(commit)),
+      getHeads: (...heads) => through('getHeads', () => metadata.getHeads(...heads)),
+      rollTail: (seen) => through('rollTail', () => metadata.rollTail(seen)),
+      findPages: (...pages) => through('findPages', () => metadata.findPages(...pages)),
+      nextProducerId: () => through('nextProducerId', () => metadata.nextProducerId()),
+      ...(wakesReaders && nextCommit !== undefined
+        ? {
+            nextCommit: (...wanted: Parameters<typeof nextCommit>) =>
+              new Promise<boolean>((resolve) => {
+                void nextCommit(...wanted).then((isCommit) => scheduler.after(0, () => resolve(isCommit), environment));
+              }),
+          }
+        : {}),
+      close: async () => {},
+    };
+    return { objectStore, metadataStore };
+  };
+
+  const close = async () => {
+    await objects.close();
+    await metadata.close();
+  };
+  return { open, lives, close };
+}
+
+function failed(message: string, effect: 'none' | 'unknown'): LogError {
+  return new LogError('KAFKA_STORAGE_ERROR', message, { effect });
+}

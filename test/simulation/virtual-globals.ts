@@ -1,0 +1,45 @@
+/**
+ * What the code under test asks of the runtime and not of its clock: `setImmediate` and `process.nextTick` (the flush queue and
+ * SQLite's group commit gather what comes in one turn) become events like any other. Real time and real chance are refused while a
+ * simulation runs, so that nobody uses them unseen.
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import type { Scheduler } from './scheduler.ts';
+
+type Replaced = { readonly target: object; readonly name: string; readonly value: unknown };
+
+/** Runs `work` with time and chance taken from the runtime, and gives them back. */
+export async function withVirtualGlobals<T>(scheduler: Scheduler, work: () => Promise<T>): Promise<T> {
+  // Whoever has replaced some of these for a moment, as test runners do, gets the turn to put them back.
+  await setImmediate();
+  const refused = (name: string) => () => {
+    throw new Error(`${name} was called inside a simulation; take a clock, or chance, as a parameter`);
+  };
+  const replaced: Replaced[] = [
+    { target: globalThis, name: 'setImmediate', value: (run: () => void) => scheduler.after(0, run, scheduler.actor) },
+    { target: process, name: 'nextTick', value: (run: () => void) => scheduler.next(run) },
+    { target: globalThis, name: 'setTimeout', value: refused('setTimeout') },
+    { target: globalThis, name: 'setInterval', value: refused('setInterval') },
+    { target: Date, name: 'now', value: refused('Date.now') },
+    { target: Math, name: 'random', value: refused('Math.random') },
+    { target: AbortSignal, name: 'timeout', value: refused('AbortSignal.timeout') },
+    { target: crypto, name: 'getRandomValues', value: refused('crypto.getRandomValues') },
+    { target: crypto, name: 'randomUUID', value: refused('crypto.randomUUID') },
+    // Failures are common here, and the stack is most of what an error costs.
+    { target: Error, name: 'stackTraceLimit', value: 0 },
+  ];
+  const before = replaced.map(({ target, name }) => Object.getOwnPropertyDescriptor(target, name));
+  for (const { target, name, value } of replaced) {
+    Object.defineProperty(target, name, { value, configurable: true, writable: true });
+  }
+  try {
+    return await work();
+  } finally {
+    for (const [index, { target, name }] of replaced.entries()) {
+      const descriptor = before[index];
+      if (descriptor === undefined) Reflect.deleteProperty(target, name);
+      else Object.defineProperty(target, name, descriptor);
+    }
+  }
+}

@@ -1,0 +1,353 @@
+import { describe, expect, test } from 'vitest';
+import { checkHistory, type InvariantName, invariantNames } from '../../lib/verify/checker.ts';
+import type { History, Operation, TopicLife } from '../../lib/verify/history.ts';
+import {
+  by,
+  changeTopic,
+  fetch,
+  historyOf,
+  listOffsets,
+  nextProducer,
+  orders,
+  produce,
+  refused,
+  unknown,
+} from './histories.ts';
+
+/** The names of the invariants that a history violates. */
+function violated(history: History): InvariantName[] {
+  return [...new Set(checkHistory(history).map(({ invariant }) => invariant))];
+}
+const found = (operations: readonly Operation[], topics?: readonly TopicLife[]) =>
+  violated(historyOf(operations, topics));
+
+/** Two batches, acked, and read to the end. */
+const good = [produce(['a', 'b'], 0, [1, 2]), produce(['cc'], 2, [3, 4]), fetch(0, ['a', 'b', 'cc'], [90, 91])];
+const gone: TopicLife = { ...orders, to: 50 };
+const again: TopicLife = {
+  ...orders,
+  topicId: 'b',
+  from: 60,
+  fromMs: 60_000,
+  partitionCounts: [{ count: 1, from: 60, fromMs: 60_000 }],
+};
+
+describe('a history that keeps its promises', () => {
+  test('passes, whatever became of what had no answer', () => {
+    expect(found(good)).toEqual([]);
+    const lost = produce(['lost'], unknown, [5, undefined]);
+    expect(found([...good, lost])).toEqual([]);
+    expect(found([...good, lost, fetch(3, ['lost'], [92, 93])])).toEqual([]);
+    expect(found([...good, produce(['no'], refused, [5, 6])])).toEqual([]);
+  });
+
+  test('passes when overlapping operations may have happened in either order', () => {
+    const overlapping = [produce(['a'], 1, [1, 10]), produce(['b'], 0, [2, 9]), fetch(0, ['b', 'a'], [90, 91])];
+    expect(found(overlapping)).toEqual([]);
+    expect(found([...overlapping, fetch(0, ['b'], [3, 8]), fetch(0, [], [4, 7])])).toEqual([]);
+  });
+
+  test('passes with resends, newer epochs, and a resend of what is long forgotten', () => {
+    const sent = ['a', 'b', 'c', 'd', 'e', 'f'].map((value, at) =>
+      produce([value], at, [3 * at, 3 * at + 1, by(7, 0, at)]),
+    );
+    const all = fetch(0, ['a', 'b', 'c', 'd', 'e', 'f', 'g'], [90, 91]);
+    const others = [produce(['a'], 0, [1.5, 2, by(7, 0, 0)]), produce(['a'], refused, [30, 31, by(7, 0, 0)])];
+    expect(found([...sent, ...others, produce(['g'], 6, [40, 41, by(7, 1, 0)]), all])).toEqual([]);
+  });
+
+  test('passes when a topic is deleted and made again, and stays apart from the one before', () => {
+    const operations = [
+      produce(['old'], 0, [1, 2]),
+      changeTopic('delete', { kind: 'ok', topicId: undefined, partitions: [] }, [49, 51]),
+      changeTopic('create', { kind: 'ok', topicId: 'b', partitions: [] }, [59, 61]),
+      produce(['new'], 0, [70, 71]),
+      fetch(0, ['new'], [90, 91]),
+    ];
+    expect(found(operations, [gone, again])).toEqual([]);
+  });
+});
+
+/** For every invariant: a history that violates it, and it alone where that is possible. */
+const spoiled: Readonly<Record<InvariantName, readonly [string, History, (readonly InvariantName[])?][]>> = {
+  ackedIsReadable: [
+    [
+      'another record is where an acked one should be',
+      historyOf([...good.slice(0, 2), fetch(0, ['a', 'b', 'xx'], [90, 91]), produce(['xx'], unknown, [5, 6])]),
+    ],
+  ],
+  ackedIsReadToTheEnd: [['an acked record was never read', historyOf(good.slice(0, 2))]],
+  offsetHasOneValue: [
+    [
+      'an offset shows one record and then another',
+      historyOf([
+        produce(['a'], unknown, [1, 2]),
+        produce(['b'], unknown, [3, 4]),
+        fetch(0, ['a'], [5, 6]),
+        fetch(0, ['b'], [7, 8]),
+      ]),
+    ],
+    ['two records are acked for one offset', historyOf([...good, produce(['dd'], 2, [5, 6])]), ['ackedIsReadable']],
+  ],
+  offsetsAreContiguous: [
+    [
+      'a fetch leaves an offset out',
+      historyOf([
+        ...good,
+        fetch(0, ['a'], [92, 93], {
+          records: [{ offset: 1, value: 'b', timestamp: 1 }],
+          nextOffset: 2,
+          highWatermark: 3,
+        }),
+      ]),
+    ],
+    [
+      'a fetch is sent on too far',
+      historyOf([...good, fetch(0, ['a'], [92, 93], { nextOffset: 2, highWatermark: 3 })]),
+    ],
+    [
+      'a fetch reads above the high watermark',
+      historyOf([...good, fetch(0, ['a', 'b', 'cc'], [92, 93], { highWatermark: 2 })]),
+      ['watermarksNeverFall', 'appendsAreLinearizable'],
+    ],
+  ],
+  fetchesGoOn: [
+    ['a fetch below the watermark gets nothing', historyOf([...good, fetch(1, [], [92, 93], { highWatermark: 3 })])],
+  ],
+  onlyWhatWasSentIsRead: [
+    ['a record was never sent', historyOf([...good, fetch(3, ['ghost'], [92, 93])])],
+    ['a refused record is read', historyOf([...good, produce(['no'], refused, [5, 6]), fetch(3, ['no'], [92, 93])])],
+    [
+      'a record was sent to another partition',
+      historyOf([...good, produce(['no'], unknown, [5, 6, { partition: 1 }]), fetch(3, ['no'], [92, 93])]),
+    ],
+    [
+      'a record is read before it is sent',
+      historyOf([...good, fetch(3, ['no'], [92, 93]), produce(['no'], unknown, [94, 95])]),
+      ['appendsAreLinearizable'],
+    ],
+    [
+      'a timestamp is altered',
+      historyOf([
+        produce(['a'], 0, [1, 2]),
+        fetch(0, ['a'], [90, 91], { records: [{ offset: 0, value: 'a', timestamp: 77 }] }),
+      ]),
+    ],
+    [
+      'a deleted topic comes back',
+      historyOf([produce(['old'], 0, [1, 2]), fetch(0, ['old'], [90, 91])], [gone, again]),
+    ],
+  ],
+  nothingAppearsTwice: [
+    [
+      'a record without a producer id is there twice',
+      historyOf([produce(['a'], unknown, [1, 2]), fetch(0, ['a', 'a'], [90, 91])]),
+    ],
+    [
+      'a resend was appended once more',
+      historyOf([
+        produce(['a'], unknown, [1, 2, by(7, 0, 0)]),
+        produce(['a'], 1, [3, 4, by(7, 0, 0)]),
+        fetch(0, ['a', 'a'], [90, 91]),
+      ]),
+      ['sequencesFollow'],
+    ],
+  ],
+  sequencesFollow: [
+    [
+      'a sequence is missing',
+      historyOf([
+        produce(['a'], unknown, [1, 2, by(7, 0, 0)]),
+        produce(['b'], 0, [3, 4, by(7, 0, 1)]),
+        fetch(0, ['b'], [90, 91]),
+      ]),
+    ],
+    [
+      'an older epoch comes behind a newer one',
+      historyOf([
+        produce(['a'], unknown, [1, 2, by(7, 0, 0)]),
+        produce(['b'], 0, [1.5, 4, by(7, 1, 0)]),
+        fetch(0, ['b', 'a'], [90, 91]),
+      ]),
+    ],
+  ],
+  resendsGetTheFirstAnswer: [
+    [
+      'a resend is answered with another offset',
+      historyOf([
+        produce(['e'], 0, [5, 6, by(7, 0, 0)]),
+        produce(['e'], 1, [7, 8, by(7, 0, 0)]),
+        fetch(0, ['e'], [92, 93]),
+      ]),
+    ],
+    [
+      'a resend of an acked batch is refused',
+      historyOf([
+        produce(['e'], 0, [5, 6, by(7, 0, 0)]),
+        produce(['e'], refused, [7, 8, by(7, 0, 0)]),
+        fetch(0, ['e'], [92, 93]),
+      ]),
+    ],
+  ],
+  fencedProducersStayOut: [
+    [
+      'a zombie is acked',
+      historyOf([
+        produce(['b'], 0, [1, 2, by(7, 1, 0)]),
+        produce(['a'], 1, [3, 4, by(7, 0, 0)]),
+        fetch(0, ['b', 'a'], [90, 91]),
+      ]),
+      ['sequencesFollow'],
+    ],
+  ],
+  watermarksNeverFall: [
+    [
+      'the high watermark falls',
+      historyOf([...good, listOffsets('latest', 2, undefined, [92, 93])]),
+      ['appendsAreLinearizable'],
+    ],
+    [
+      'the log start offset falls',
+      historyOf([
+        ...good,
+        fetch(3, [], [92, 93], { logStartOffset: 2 }),
+        fetch(3, [], [94, 95], { logStartOffset: 1 }),
+      ]),
+    ],
+    ['the log starts behind its end', historyOf([...good, fetch(3, [], [92, 93], { logStartOffset: 4 })])],
+  ],
+  pollsGoUpAndSkipNothing: [
+    [
+      'a poll goes back (external nonmonotonic)',
+      historyOf([
+        ...good,
+        fetch(0, ['a', 'b'], [92, 93, { session: 's' }]),
+        fetch(1, ['b', 'cc'], [94, 95, { session: 's' }]),
+      ]),
+      ['watermarksNeverFall', 'appendsAreLinearizable'],
+    ],
+    [
+      'a poll skips (external)',
+      historyOf([
+        ...good,
+        fetch(0, ['a'], [92, 93, { session: 's' }], { highWatermark: 3 }),
+        fetch(2, ['cc'], [94, 95, { session: 's' }]),
+      ]),
+    ],
+    [
+      'a poll skips (internal)',
+      historyOf([
+        ...good,
+        fetch(0, [], [92, 93, { session: 's' }], {
+          records: [
+            { offset: 0, value: 'a', timestamp: 1 },
+            { offset: 2, value: 'cc', timestamp: 2 },
+          ],
+          nextOffset: 3,
+          highWatermark: 3,
+        }),
+      ]),
+      ['offsetsAreContiguous'],
+    ],
+  ],
+  timesFindTheFirstRecord: [
+    ['a later record is found', historyOf([...good, listOffsets(1, 1, 1, [92, 93])])],
+    ['an older record is found', historyOf([...good, listOffsets(2, 0, 1, [92, 93])])],
+    ['nothing is found', historyOf([...good, listOffsets(2, undefined, undefined, [92, 93])])],
+    ['the highest is not the highest', historyOf([...good, listOffsets('max', 0, 1, [92, 93])])],
+    ['the time is not the one of the record', historyOf([...good, listOffsets(2, 2, 3, [92, 93])])],
+  ],
+  appendsAreLinearizable: [
+    [
+      'a batch is put before one that was acked before it began',
+      historyOf([produce(['a'], 1, [1, 2]), produce(['b'], 0, [3, 4]), fetch(0, ['b', 'a'], [90, 91])]),
+    ],
+    ['a read does not see what was acked before it began', historyOf([...good, fetch(0, ['a', 'b'], [5, 6])])],
+    [
+      'a read sees what was sent after it ended',
+      historyOf([fetch(0, ['a'], [1, 2]), produce(['a'], 0, [3, 4])]),
+      ['onlyWhatWasSentIsRead'],
+    ],
+    ['a batch shows in part', historyOf([...good, fetch(0, ['a'], [1.1, 1.9])])],
+  ],
+  whatIsThereIsServed: [
+    [
+      'an offset in range is refused',
+      historyOf([
+        ...good,
+        fetch(1, [], [92, 93, { outcome: { kind: 'failed', code: 'OFFSET_OUT_OF_RANGE', isRetriable: false } }]),
+      ]),
+    ],
+    [
+      'data is gone',
+      historyOf([
+        ...good,
+        fetch(1, [], [92, 93, { outcome: { kind: 'failed', code: 'KAFKA_STORAGE_ERROR', isRetriable: false } }]),
+      ]),
+    ],
+  ],
+  whatIsThereIsFound: [
+    [
+      'a topic is not found',
+      historyOf([
+        ...good,
+        fetch(1, [], [92, 93, { outcome: { kind: 'failed', code: 'UNKNOWN_TOPIC_OR_PARTITION', isRetriable: true } }]),
+      ]),
+    ],
+  ],
+  answersNeedATopic: [['a topic that is gone answers', historyOf([fetch(0, [], [70, 71])], [gone])]],
+  topicsComeAndGoOnce: [
+    [
+      'two create one topic',
+      historyOf([...good, changeTopic('create', { kind: 'ok', topicId: 'b', partitions: [] }, [94, 95])]),
+    ],
+    [
+      'a topic is said to be there',
+      historyOf(
+        [changeTopic('create', { kind: 'failed', code: 'TOPIC_ALREADY_EXISTS', isRetriable: false }, [70, 71])],
+        [gone],
+      ),
+    ],
+    [
+      'a delete deletes nothing',
+      historyOf([...good, changeTopic('delete', { kind: 'ok', topicId: undefined, partitions: [] }, [94, 95])]),
+    ],
+  ],
+  producerIdsAreGivenOnce: [['an id is given twice', historyOf([nextProducer(7, [1, 2]), nextProducer(7, [3, 4])])]],
+  nothingIsABug: [
+    [
+      'something else than an answer',
+      historyOf([...good, produce(['x'], { kind: 'bug', detail: 'TypeError' }, [5, 6])]),
+    ],
+    [
+      'an error that only bugs cause',
+      historyOf([
+        ...good,
+        produce(['x'], { kind: 'unknown', code: 'UNKNOWN_SERVER_ERROR', isRetriable: false }, [5, 6]),
+      ]),
+    ],
+  ],
+};
+
+describe('a violation is found', () => {
+  for (const name of invariantNames) {
+    for (const [story, history, also = []] of spoiled[name]) {
+      test(`by ${name}: ${story}`, () => {
+        expect(violated(history).toSorted()).toEqual([name, ...also].toSorted());
+      });
+    }
+  }
+
+  test('and told with those who took part in it', () => {
+    const history = historyOf([
+      ...good.slice(0, 2),
+      fetch(0, ['a', 'b', 'xx'], [90, 91]),
+      produce(['xx'], unknown, [5, 6]),
+    ]);
+    const [violation] = checkHistory(history);
+    expect(violation?.operations.map(({ id }) => id)).toEqual([3, 90]);
+    expect(violation?.text).toBe(
+      'cc was acked for orders/0 at 2 by produce 3 of client, where fetch 90 of client read xx',
+    );
+  });
+});
