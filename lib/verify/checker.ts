@@ -24,6 +24,7 @@ import {
   offsetsAreContiguous,
   onlyWhatWasSentIsRead,
   resendsGetTheFirstAnswer,
+  sendsKeepTheirOrder,
   sequencesFollow,
 } from './record-invariants.ts';
 import {
@@ -54,6 +55,7 @@ const ofLog = {
   offsetHasOneValue,
   offsetsAreContiguous,
   resendsGetTheFirstAnswer,
+  sendsKeepTheirOrder,
   fencedProducersStayOut,
   watermarksNeverFall,
   pollsGoUpAndSkipNothing,

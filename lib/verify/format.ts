@@ -2,7 +2,7 @@
 
 import type { Operation, Outcome, ReadRecord } from './history.ts';
 
-/** `#12 [40-52] plain0 produce orders/0 a, b -> ok at 17`: number, start and end, who, what, and what came of it. */
+/** `#12 [40-52] plain0 produce orders/0 a, b -> {"baseOffset":17}`: number, start and end, who, what, and what came of it. */
 export function formatOperation(operation: Operation): string {
   const { id, start, end, client } = operation;
   return `#${id} [${start}-${end ?? ''}] ${client} ${asked(operation)} -> ${answered(operation)}`;
@@ -13,24 +13,25 @@ function asked(operation: Operation): string {
   if (type === 'nextProducer') return type;
   if (!('partition' in operation)) return `${type} ${topic}`;
   const place = `${type} ${topic}/${operation.partition}`;
-  if (operation.type === 'fetch') return `${place} from ${operation.asked}`;
-  if (operation.type === 'listOffsets') return `${place} at ${operation.timestamp}`;
-  const { values, producer } = operation;
-  const by = producer && ` (producer ${producer.producerId}/${producer.producerEpoch}/${producer.baseSequence})`;
-  return `${place} ${few(values)}${by ?? ''}`;
+  switch (operation.type) {
+    case 'produce': {
+      const { values, producer } = operation;
+      const by = producer && ` (producer ${producer.producerId}/${producer.producerEpoch}/${producer.baseSequence})`;
+      return `${place} ${few(values)}${by ?? ''}`;
+    }
+    case 'fetch':
+      return `${place} from ${operation.asked}`;
+    case 'listOffsets':
+      return `${place} at ${operation.timestamp}`;
+    case 'poll':
+      return `${place} in ${operation.session}`;
+  }
 }
 
-function answered(operation: Operation): string {
-  const { type, outcome } = operation;
+function answered({ outcome }: Operation): string {
   if (outcome.kind !== 'ok') return failure(outcome);
-  if (type === 'produce') {
-    const { baseOffset, isDuplicate } = operation.outcome as typeof outcome & {
-      baseOffset: number;
-      isDuplicate: boolean;
-    };
-    return `ok at ${baseOffset}${isDuplicate ? ' (was there)' : ''}`;
-  }
-  return JSON.stringify(outcome, (name, value) =>
+  const { kind, ...answer } = outcome;
+  return JSON.stringify(answer, (name, value) =>
     name === 'records' ? few((value as ReadRecord[]).map(({ offset, value: shown }) => `${offset}: ${shown}`)) : value,
   );
 }

@@ -45,6 +45,8 @@ export interface ProduceOperation extends Timed {
   readonly producer:
     | { readonly producerId: number; readonly producerEpoch: number; readonly baseSequence: number }
     | undefined;
+  /** Records of one session are acked in the order in which they were sent, as far as they are acked. */
+  readonly session?: string | undefined;
   readonly outcome: Outcome<{
     readonly baseOffset: Offset;
     readonly timestamp: Timestamp;
@@ -78,6 +80,16 @@ export interface FetchOperation extends Timed {
   }>;
 }
 
+/** Records that a consumer handed out, in order; begun when its session was, since it may have fetched them long before. */
+export interface PollOperation extends Timed {
+  readonly type: 'poll';
+  readonly partition: Partition;
+  readonly session: string;
+  readonly outcome: Outcome<{ readonly records: readonly ReadRecord[] }>;
+}
+
+export type ReadOperation = FetchOperation | PollOperation;
+
 export interface ListOffsetsOperation extends Timed {
   readonly type: 'listOffsets';
   readonly partition: Partition;
@@ -104,7 +116,7 @@ export interface ProducerOperation extends Timed {
   readonly outcome: Outcome<{ readonly producerId: number }>;
 }
 
-export type Operation = ProduceOperation | FetchOperation | ListOffsetsOperation | TopicOperation | ProducerOperation;
+export type Operation = ProduceOperation | ReadOperation | ListOffsetsOperation | TopicOperation | ProducerOperation;
 
 /** One topic from its creation to its deletion: under the same name another may follow. */
 export interface TopicLife {
@@ -119,7 +131,7 @@ export interface TopicLife {
 }
 
 export interface History {
-  /** In order of their starts. */
+  /** As they were begun; those of one session in the order in which they happened. */
   readonly operations: readonly Operation[];
   readonly topics: readonly TopicLife[];
   /** For this long an answer may go by what was true of a topic before. */
@@ -131,6 +143,11 @@ export type OkOutcome<Op extends Operation> = Extract<Op['outcome'], { kind: 'ok
 /** The answer, where there is one. */
 export function answerOf<Op extends Operation>(operation: Op): OkOutcome<Op> | undefined {
   return operation.outcome.kind === 'ok' ? (operation.outcome as OkOutcome<Op>) : undefined;
+}
+
+/** Of a read that was answered; else none. */
+export function recordsOf(operation: ReadOperation): readonly ReadRecord[] {
+  return operation.outcome.kind === 'ok' ? operation.outcome.records : [];
 }
 
 export function endOf(operation: Operation): Instant {

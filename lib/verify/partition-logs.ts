@@ -16,7 +16,9 @@ import {
   type ListOffsetsOperation,
   type Operation,
   type ProduceOperation,
+  type ReadOperation,
   type ReadRecord,
+  recordsOf,
   type TopicLife,
   type TopicOperation,
 } from './history.ts';
@@ -39,14 +41,16 @@ export interface Watermark {
   readonly logStartOffset: Offset | undefined;
 }
 
-export type Shown = ReadRecord & { readonly operation: FetchOperation };
+export type Shown = ReadRecord & { readonly operation: ReadOperation };
 
 export interface PartitionLog {
   readonly life: TopicLife;
   readonly partition: Partition;
   /** Acknowledged by this log, and those whose outcome leaves open whether they are in it. */
   readonly produces: readonly ProduceOperation[];
-  /** Answered ones only; so are the listings. */
+  /** Answered ones only; so are the next two. */
+  readonly reads: readonly ReadOperation[];
+  /** Those of the reads that tell where they are in the log, and where it ends. */
   readonly fetches: readonly FetchOperation[];
   readonly listings: readonly ListOffsetsOperation[];
   readonly watermarks: readonly Watermark[];
@@ -73,21 +77,20 @@ export function sortHistory(history: History): SortedHistory {
     for (const value of operation.values) push(sendsOf, value, operation);
   }
 
-  const fetches = new Map<TopicLife, FetchOperation[]>();
+  const reads = new Map<TopicLife, ReadOperation[]>();
   for (const operation of operations) {
-    if (operation.type !== 'fetch') continue;
-    const answer = answerOf(operation);
-    if (answer === undefined) continue;
+    if (operation.type !== 'fetch' && operation.type !== 'poll') continue;
+    if (operation.outcome.kind !== 'ok') continue;
     let lives = livesOf(operation);
-    for (const { value } of lives.length > 1 ? answer.records : []) {
+    for (const { value } of lives.length > 1 ? recordsOf(operation) : []) {
       const met = new Set((sendsOf.get(value) ?? []).flatMap(livesOf));
       lives = lives.filter((life) => met.has(life));
     }
     const [life] = lives;
-    if (life !== undefined && lives.length === 1) push(fetches, life, operation);
+    if (life !== undefined && lives.length === 1) push(reads, life, operation);
   }
 
-  const shownIn = new Map(topics.map((life) => [life, showings(fetches.get(life) ?? [])]));
+  const shownIn = new Map(topics.map((life) => [life, showings(reads.get(life) ?? [])]));
   const logs = topics.flatMap((life) => {
     const isOf = (operation: Operation): boolean => {
       if (operation.topic !== life.topic) return false;
@@ -100,7 +103,7 @@ export function sortHistory(history: History): SortedHistory {
       return isMet && place?.value === operation.values[0];
     };
     const shown = shownIn.get(life) ?? new Map<Partition, Map<Offset, Shown>>();
-    return logsOf(life, operations.filter(isOf), fetches.get(life) ?? [], shown);
+    return logsOf(life, operations.filter(isOf), reads.get(life) ?? [], shown);
   });
   return { ...history, logs, sendsOf, livesOf };
 }
@@ -122,12 +125,12 @@ function latestEffectOf(operation: Operation): Instant {
   return isSettled ? endOf(operation) : Number.POSITIVE_INFINITY;
 }
 
-function showings(fetches: readonly FetchOperation[]): Map<Partition, Map<Offset, Shown>> {
+function showings(reads: readonly ReadOperation[]): Map<Partition, Map<Offset, Shown>> {
   const shown = new Map<Partition, Map<Offset, Shown>>();
-  for (const operation of fetches) {
+  for (const operation of reads) {
     const ofPartition = shown.get(operation.partition) ?? new Map<Offset, Shown>();
     shown.set(operation.partition, ofPartition);
-    for (const record of answerOf(operation)?.records ?? []) {
+    for (const record of recordsOf(operation)) {
       if (!ofPartition.has(record.offset)) ofPartition.set(record.offset, { ...record, operation });
     }
   }
@@ -137,13 +140,14 @@ function showings(fetches: readonly FetchOperation[]): Map<Partition, Map<Offset
 function logsOf(
   life: TopicLife,
   operations: readonly Operation[],
-  answeredFetches: readonly FetchOperation[],
+  ofLife: readonly ReadOperation[],
   shownIn: ReadonlyMap<Partition, ReadonlyMap<Offset, Shown>>,
 ): PartitionLog[] {
   const partitionCount = life.partitionCounts.at(-1)?.count ?? 0;
   return Array.from({ length: partitionCount }, (_, partition): PartitionLog => {
     const shown = shownIn.get(partition) ?? new Map<Offset, Shown>();
-    const fetches = answeredFetches.filter((operation) => operation.partition === partition);
+    const reads = ofLife.filter((operation) => operation.partition === partition);
+    const fetches = reads.filter((operation) => operation.type === 'fetch');
     const produces: ProduceOperation[] = [];
     const listings: ListOffsetsOperation[] = [];
     const watermarks: Watermark[] = [];
@@ -162,13 +166,27 @@ function logsOf(
         if (operation.partition !== partition || answer === undefined) continue;
         listings.push(operation);
         if (operation.timestamp === 'latest') note(operation, answer.offset);
-      } else if (operation.type !== 'fetch' && operation.type !== 'nextProducer') {
-        const seen = answerOf<TopicOperation>(operation)?.partitions[partition];
+      } else if (isTopicOperation(operation)) {
+        const seen = answerOf(operation)?.partitions[partition];
         note(operation, seen?.highWatermark, seen?.logStartOffset);
       }
     }
-    return { life, partition, produces, fetches, listings, watermarks, shown, appends: appendsOf(produces, shown) };
+    return {
+      life,
+      partition,
+      produces,
+      reads,
+      fetches,
+      listings,
+      watermarks,
+      shown,
+      appends: appendsOf(produces, shown),
+    };
   });
+}
+
+function isTopicOperation(operation: Operation): operation is TopicOperation {
+  return ['create', 'describe', 'alter', 'delete'].includes(operation.type);
 }
 
 /** The resends of an idempotent producer are one append; every other attempt is one of its own. */

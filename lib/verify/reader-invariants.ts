@@ -1,7 +1,7 @@
 /** What readers are told: watermarks, polls, offsets by time, and which errors. */
 
 import type { Offset } from '../ids.ts';
-import { answerOf, endOf, type FetchOperation, type Instant } from './history.ts';
+import { answerOf, endOf, type Instant, type ReadOperation, recordsOf } from './history.ts';
 import type { PartitionLog, SortedHistory, Watermark } from './partition-logs.ts';
 import { named, placed, type Violation } from './violation.ts';
 
@@ -42,12 +42,12 @@ export function watermarksNeverFall(log: PartitionLog): Violation[] {
 
 /** 7, Jepsen's internal and external nonmonotonic and skipped polls: a session goes up by one record after the other. */
 export function pollsGoUpAndSkipNothing(log: PartitionLog): Violation[] {
-  const sessions = Map.groupBy(log.fetches, ({ session }) => session);
+  const sessions = Map.groupBy(log.reads, ({ session }) => session);
   return [...sessions].flatMap(([session, polls]) => {
     if (session === undefined) return [];
-    let last: { readonly offset: Offset; readonly poll: FetchOperation } | undefined;
+    let last: { readonly offset: Offset; readonly poll: ReadOperation } | undefined;
     return polls.flatMap((poll) =>
-      (answerOf(poll)?.records ?? []).flatMap(({ offset }): Violation[] => {
+      recordsOf(poll).flatMap(({ offset }): Violation[] => {
         const before = last;
         last = { offset, poll };
         if (before === undefined || offset === before.offset + 1) return [];

@@ -2,7 +2,7 @@
 
 import type { Offset } from '../ids.ts';
 import { producerBatchesMax } from '../limits.ts';
-import { answerOf, endOf, type Operation, type ProduceOperation } from './history.ts';
+import { answerOf, endOf, type Operation, type ProduceOperation, recordsOf } from './history.ts';
 import { appendKey, type PartitionLog, type SortedHistory } from './partition-logs.ts';
 import { named, placed, type Violation } from './violation.ts';
 
@@ -40,8 +40,8 @@ export function ackedIsReadToTheEnd(log: PartitionLog): Violation[] {
 /** 2, and Jepsen's inconsistent offsets: an offset never shows two values, nor two timestamps. */
 export function offsetHasOneValue(log: PartitionLog): Violation[] {
   const violations: Violation[] = [];
-  for (const operation of log.fetches) {
-    for (const { offset, value, timestamp } of answerOf(operation)?.records ?? []) {
+  for (const operation of log.reads) {
+    for (const { offset, value, timestamp } of recordsOf(operation)) {
       const first = log.shown.get(offset);
       if (first === undefined || (first.value === value && first.timestamp === timestamp)) continue;
       const text = `${placed(log, offset)} showed ${first.value} (${first.timestamp}) to ${named(first.operation)} and ${value} (${timestamp}) to ${named(operation)}`;
@@ -227,6 +227,24 @@ export function resendsGetTheFirstAnswer(log: PartitionLog): Violation[] {
     }
   }
   return violations;
+}
+
+/** What a producer that keeps an order sent later is not acked for an earlier place (Jepsen's nonmonotonic send). */
+export function sendsKeepTheirOrder(log: PartitionLog): Violation[] {
+  const sessions = Map.groupBy(log.produces, ({ session }) => session);
+  return [...sessions].flatMap(([session, sends]) => {
+    if (session === undefined) return [];
+    let last: { readonly offset: Offset; readonly operation: ProduceOperation } | undefined;
+    return sends.flatMap((operation): Violation[] => {
+      const offset = answerOf(operation)?.baseOffset;
+      const before = last;
+      if (offset === undefined) return [];
+      last = { offset, operation };
+      if (before === undefined || offset > before.offset) return [];
+      const text = `${named(operation)} was acked for ${placed(log, offset)}, and ${named(before.operation)}, sent before it, for ${before.offset}`;
+      return [{ text, log, offset, operations: [before.operation, operation] }];
+    });
+  });
 }
 
 /** Once a newer epoch of a producer id has been acked, an older one is refused: no zombie writes. */

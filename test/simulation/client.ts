@@ -4,6 +4,7 @@ import type { TopicName } from '../../lib/ids.ts';
 import type { Codec } from '../../lib/record/record-batch.ts';
 import type { ProduceOperation } from '../../lib/verify/history.ts';
 import type { Chance } from './chance.ts';
+import type { Fleet } from './fleet.ts';
 import type { Plan } from './plan.ts';
 import type { Caller, Recorder, SentBatch } from './recorder.ts';
 import { drawName } from './records.ts';
@@ -13,6 +14,7 @@ export interface ClientDeps {
   readonly plan: Plan;
   readonly scheduler: Scheduler;
   readonly recorder: Recorder;
+  readonly fleet: Fleet;
   /** False when no more operations are allowed: the client finishes what it began and ends. */
   readonly mayGoOn: () => boolean;
   /** What runs beside the clients and must end before the audit begins. */

@@ -5,6 +5,9 @@
  * environment between two requests (what comes meanwhile waits, and time goes on), and its clock can be wrong.
  */
 
+import { createApp } from '../../lib/api/app.ts';
+import type { Transport, TransportRequest, TransportResponse } from '../../lib/client/transport.ts';
+import { directTransport } from '../../lib/client/transport-direct.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import type { Log } from '../../lib/log.ts';
@@ -33,6 +36,7 @@ export class Environment implements Actor {
   skewMs: number;
   #state: 'running' | 'frozen' | 'dead' = 'running';
   readonly #held: (() => void)[] = [];
+  #app: Transport | undefined;
   readonly #scheduler: Scheduler;
 
   constructor(options: EnvironmentOptions) {
@@ -52,6 +56,13 @@ export class Environment implements Actor {
         }),
     };
     this.log = createLog({ ...options.open(this), clock: this.clock, randomBytes: chance.bytes });
+  }
+
+  /** The way in through the HTTP app, without a socket. */
+  request(request: TransportRequest): Promise<TransportResponse> {
+    const { log, clock, chance } = this;
+    this.#app ??= directTransport(createApp({ log, clock, randomBytes: chance.bytes }), { clock });
+    return this.#app(request);
   }
 
   get isDead(): boolean {

@@ -6,7 +6,7 @@ import { drawFaults, type FaultPlan } from './faults.ts';
 
 export type Profile = 'local' | 'aws';
 
-export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin'] as const;
+export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin', 'sender', 'follower'] as const;
 export type ClientKind = (typeof clientKinds)[number];
 
 export interface Plan {
@@ -48,6 +48,9 @@ export function drawPlan(
       consumer: chance.integer(0, 3),
       reader: chance.integer(0, 2),
       admin: chance.integer(0, 1),
+      // The client that users have, over the HTTP app.
+      sender: chance.pick([0, 0, 1, 2]),
+      follower: chance.pick([0, 0, 1]),
     },
     operations: isLong ? chance.integer(200, 450) : chance.integer(20, 120),
     thinkMs: chance.pick([2, 20, 200, 3_000]),

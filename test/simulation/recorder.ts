@@ -4,20 +4,23 @@ import { isLogError } from '../../lib/errors.ts';
 import type { TopicName } from '../../lib/ids.ts';
 import type { TopicDescription } from '../../lib/log.ts';
 import { encodeBatch } from '../../lib/record/encode-batch.ts';
+import type { DecodedRecord } from '../../lib/record/record.ts';
 import { type Codec, decodeRecords } from '../../lib/record/record-batch.ts';
 import type {
   FetchOperation,
   ListOffsetsOperation,
   Operation,
   Outcome,
+  PollOperation,
   ProduceOperation,
   ProducerOperation,
+  ReadRecord,
   TopicOperation,
 } from '../../lib/verify/history.ts';
 import type { Chance } from './chance.ts';
 import type { Environment } from './environment.ts';
 import type { Fleet } from './fleet.ts';
-import type { Instants } from './instants.ts';
+import type { Instants, Moment } from './instants.ts';
 import { nameOf, recordOf } from './records.ts';
 
 export interface Caller {
@@ -49,12 +52,12 @@ const unanswered = { kind: 'unknown', code: 'REQUEST_TIMED_OUT', isRetriable: tr
 export class Recorder {
   readonly operations: Operation[] = [];
   readonly #fleet: Fleet;
-  readonly #now: Instants;
+  readonly now: Instants;
   #requestCount = 0;
 
   constructor(fleet: Fleet, now: Instants) {
     this.#fleet = fleet;
-    this.#now = now;
+    this.now = now;
   }
 
   produce(caller: Caller, topic: TopicName, batches: readonly SentBatch[]): Promise<ProduceOperation[]> {
@@ -98,15 +101,54 @@ export class Recorder {
         const { offset, batches, nextOffset, highWatermark, logStartOffset } = result;
         const records = batches
           .flatMap((batch) => [...decodeRecords(batch)])
-          .map((record) => ({
-            offset: Number(record.offset),
-            value: nameOf(record),
-            timestamp: Number(record.timestamp),
-          }))
+          .map(toRead)
           .filter((record) => record.offset >= offset);
         return { kind: 'ok', offset, records, nextOffset, highWatermark, logStartOffset };
       });
     });
+  }
+
+  /** One record by the way of a producer of the client, which batches it and tries again by itself. */
+  async send(
+    caller: Caller,
+    topic: TopicName,
+    sent: { readonly partition: number; readonly value: string; readonly timestamp: number; readonly session?: string },
+    send: () => Promise<{ readonly offset: number; readonly timestamp: number }>,
+  ): Promise<ProduceOperation> {
+    const { partition, value, timestamp, session } = sent;
+    const operation = this.#begin<ProduceOperation>(caller, topic, {
+      type: 'produce',
+      request: this.#requestCount++,
+      partition,
+      values: [value],
+      timestamps: [timestamp],
+      producer: undefined,
+      session,
+    });
+    const outcome = await send().then(
+      ({ offset, timestamp: answered }): ProduceOperation['outcome'] => {
+        return { kind: 'ok', baseOffset: offset, timestamp: answered, isDuplicate: false };
+      },
+      (error) => outcomeOf(error),
+    );
+    this.#settle([operation], [outcome]);
+    return operation;
+  }
+
+  /** What a consumer of the client hands out, one record at a time; `undefined` is an error it ended with. */
+  poll(
+    caller: Caller,
+    topic: TopicName,
+    session: { readonly name: string; readonly start: Moment },
+    read: { readonly partition: number; readonly record: DecodedRecord } | { readonly error: unknown },
+  ): void {
+    const partition = 'record' in read ? read.partition : 0;
+    const operation = this.#begin<PollOperation>(caller, topic, { type: 'poll', partition, session: session.name });
+    operation.start = session.start.instant;
+    operation.startMs = session.start.ms;
+    const outcome: PollOperation['outcome'] =
+      'error' in read ? outcomeOf(read.error) : { kind: 'ok', records: [toRead(read.record)] };
+    this.#settle([operation], [outcome]);
   }
 
   async listOffsets(
@@ -156,7 +198,7 @@ export class Recorder {
     topic: string,
     asked: Omit<Op, 'id' | 'client' | 'topic' | 'start' | 'end' | 'startMs' | 'endMs' | 'outcome'>,
   ): Mutable<Op> {
-    const { instant: start, ms: startMs } = this.#now();
+    const { instant: start, ms: startMs } = this.now();
     const timed = { id: this.operations.length, client: name, topic, start, end: undefined, startMs, endMs: undefined };
     const operation = { ...timed, ...asked, outcome: unanswered } as unknown as Op;
     this.operations.push(operation);
@@ -175,14 +217,22 @@ export class Recorder {
     } catch (error) {
       outcomes = operations.map(() => outcomeOf(error));
     }
-    const { instant, ms } = this.#now();
+    this.#settle(operations, outcomes);
+    return operations;
+  }
+
+  #settle<Op extends Operation>(operations: readonly Mutable<Op>[], outcomes: readonly Op['outcome'][]): void {
+    const { instant, ms } = this.now();
     for (const [index, operation] of operations.entries()) {
       operation.outcome = outcomes[index] ?? { kind: 'bug', detail: 'there was no answer to it' };
       operation.end = instant;
       operation.endMs = ms;
     }
-    return operations;
   }
+}
+
+function toRead(record: DecodedRecord): ReadRecord {
+  return { offset: Number(record.offset), value: nameOf(record), timestamp: Number(record.timestamp) };
 }
 
 function outcomeOf(error: unknown): Exclude<Outcome<object>, { kind: 'ok' }> {

@@ -19,6 +19,7 @@ import { Scheduler, Stuck } from './scheduler.ts';
 import { StoreNetwork } from './store-network.ts';
 import type { SharedStores } from './stores.ts';
 import { openLocalStores } from './stores-local.ts';
+import { Follower, Sender } from './users.ts';
 import { withVirtualGlobals } from './virtual-globals.ts';
 
 export interface SimulationOptions {
@@ -58,6 +59,8 @@ const kinds: Readonly<Record<ClientKind, new (deps: ClientDeps, name: string, ch
   consumer: Consumer,
   reader: Reader,
   admin: Administrator,
+  sender: Sender,
+  follower: Follower,
 };
 
 export async function simulate(options: SimulationOptions): Promise<SimulationRun> {
@@ -145,6 +148,7 @@ class Run {
       plan: this.#plan,
       scheduler: this.#scheduler,
       recorder: this.recorder,
+      fleet: this.#fleet,
       mayGoOn: () => operationsLeft-- > 0,
       beside: (work) => {
         this.#beside.add(work);

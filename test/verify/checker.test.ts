@@ -189,6 +189,16 @@ const spoiled: Readonly<Record<InvariantName, readonly [string, History, (readon
       ]),
     ],
   ],
+  sendsKeepTheirOrder: [
+    [
+      'what was sent later is acked for an earlier place',
+      historyOf([
+        produce(['a'], 1, [1, 5, { session: 's' }]),
+        produce(['b'], 0, [2, 4, { session: 's' }]),
+        fetch(0, ['b', 'a'], [90, 91]),
+      ]),
+    ],
+  ],
   fencedProducersStayOut: [
     [
       'a zombie is acked',
