@@ -42,7 +42,7 @@ export function composeFunction(name: FunctionName, parts: FunctionParts, makeOt
   const { apis, plain } = doors[name];
   const { log, clock, slot, telemetry, isStreaming } = parts;
   const app = createApp({
-    log: measuredLog(log, slot),
+    log: measuredLog(log, slot, clock),
     clock,
     apis: new Set(apis),
     onRequest: (line) => {

@@ -95,6 +95,8 @@ export function createHandlers(deps: HandlerDeps) {
     const wasColdStart = isColdStart;
     isColdStart = false;
     try {
+      // Connections that were closed while the environment was frozen are noticed now, and not when they are used.
+      await new Promise<void>((resolve) => setImmediate(resolve));
       const served = await work(invoke);
       await untilDeadline(invoke, log.settled());
       const durationMs = clock.nowMs() - invoke.startMs;
@@ -177,12 +179,17 @@ function checkSize(event: unknown): void {
 const origin = 'https://millrace.invalid';
 
 function requestOf({ method, target, headers }: EventRequest, signal: AbortSignal): Request {
+  const seen = JSON.stringify(`${method} ${target}`.slice(0, 200));
+  let request: Request;
   try {
-    return new Request(origin + target, { method, headers, signal });
+    request = new Request(origin + target, { method, headers, signal });
   } catch (cause) {
-    const seen = JSON.stringify(`${method} ${target}`.slice(0, 200));
     throw new LogError('INVALID_REQUEST', `${seen} is no request of HTTP`, { cause });
   }
+  // A URL reads a backslash as a slash and takes `..` away, which would lead out of the topic whose rights were checked.
+  const isSamePath = new URL(request.url).pathname === target.split('?')[0];
+  if (!isSamePath) throw new LogError('INVALID_REQUEST', `${seen} has a path that is not written plainly`);
+  return request;
 }
 
 function isRead({ method, target }: EventRequest): boolean {

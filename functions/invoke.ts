@@ -17,7 +17,7 @@ import type { Timestamp } from '../lib/ids.ts';
 import type { StoreBounds } from '../lib/store/store-request.ts';
 
 /** Kept for encoding and sending the answer, and the request line. */
-const answerMarginMs = 300;
+const answerMarginMs = 500;
 /** Kept behind the end of a wait, for reading what it found. */
 const waitMarginMs = 1_200;
 

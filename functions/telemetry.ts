@@ -99,7 +99,8 @@ function embedded(metrics: Metrics): EmfOutput {
 
 /** Several metric directives in one line: each names its own metrics and dimensions, the values stand beside them. */
 function joined(outputs: readonly EmfOutput[]): EmfOutput {
-  const all: EmfOutput = Object.assign({}, ...outputs);
+  // The logger writes the service itself.
+  const { service: _, ...all }: EmfOutput = Object.assign({}, ...outputs);
   const CloudWatchMetrics = outputs.flatMap(({ _aws }) => _aws.CloudWatchMetrics);
   return { ...all, _aws: { ...all._aws, CloudWatchMetrics } };
 }

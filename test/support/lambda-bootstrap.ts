@@ -80,8 +80,11 @@ async function answerStreamed(handler: StreamHandler, event: unknown, context: u
 let handler: Handler | StreamHandler;
 try {
   const startMs = performance.now();
+  const usage = process.cpuUsage();
   handler = await loadHandler();
-  console.log(`INIT_START module loaded in ${(performance.now() - startMs).toFixed(1)} ms`);
+  const { user, system } = process.cpuUsage(usage);
+  const ms = (performance.now() - startMs).toFixed(1);
+  console.log(`INIT_START module loaded in ${ms} ms, ${((user + system) / 1000).toFixed(1)} ms of processor time`);
 } catch (error) {
   await call('POST', '/init/error', failure(error));
   process.exit(1);

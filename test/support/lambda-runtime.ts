@@ -170,7 +170,7 @@ class Environment {
     const { port } = this.#server.address() as AddressInfo;
     const { folder, environment, name = 'function' } = this.#options;
     const child = spawn(process.execPath, ['--enable-source-maps', bootstrap], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${port}`,
         AWS_LAMBDA_FUNCTION_NAME: name,
@@ -188,6 +188,7 @@ class Environment {
       if (line.startsWith('END RequestId')) this.#ended.resolve();
       else this.#logLines.push(line);
     });
+    createInterface({ input: child.stderr }).on('line', (line) => this.#logLines.push(line));
     child.once('exit', (exitCode, signal) => {
       this.#fail('Runtime.ExitError', `Runtime exited with error: ${signal ?? `exit status ${exitCode}`}`);
     });
