@@ -24,13 +24,32 @@ export const fetchBytesMax = Math.floor(textBytesMax / 4) * 3;
 /** `plain`: the body itself is what the function returns. */
 export type AnswerForm = EventForm | 'plain';
 
+/**
+ * API Gateway lets the headers of an answer have so much in all. Its own answer to more is a 502 without a reason.
+ * https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+ */
+const headerBytesMax = 10_240;
+
 /** The answer, or as many of its records as fit, or MESSAGE_TOO_LARGE. Pure. */
-export function fitAnswer(form: AnswerForm, answer: Answer, effect: Effect): Answer {
+export function fitAnswer(form: AnswerForm, whole: Answer, effect: Effect): Answer {
+  const answer = fitHeaders(form, whole, effect);
   // No character takes more than six bytes when it is escaped (\u0000).
   if (answer.body.byteLength * 6 + envelopeBytes < responseBytesMax) return answer;
   const bytes = returnedBytes(form, answer);
   if (bytes <= responseBytesMax) return answer;
   return cutRecords(form, answer) ?? tooLarge(bytes, effect);
+}
+
+/** The watermarks of a fetch of record batches stand in a header: those of a hundred partitions are too many. */
+export function fitHeaders(form: AnswerForm, answer: Answer, effect: Effect): Answer {
+  if (form === 'plain' || form === 'request') return answer;
+  let bytes = 0;
+  for (const [name, value] of answer.headers) bytes += name.length + value.length;
+  if (bytes <= headerBytesMax) return answer;
+  const message = `the headers of the answer take ${bytes} bytes, API Gateway allows ${headerBytesMax}; fetch fewer partitions at once`;
+  return problemAnswer(
+    new LogError('MESSAGE_TOO_LARGE', message, { details: { bytes, bytesMax: headerBytesMax }, effect }),
+  );
 }
 
 /** The payload of the function's answer, to the byte. */

@@ -5,7 +5,7 @@
  * function, so the produce function must not delete topics.
  */
 
-import type { Writable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { App } from '../lib/api/app.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -14,7 +14,7 @@ import { type Effect, isLogError, LogError } from '../lib/errors.ts';
 import { eventStreamContentType, parsePartitions, partitionsHeader } from '../lib/wire.ts';
 import { collectEvents } from './event-stream.ts';
 import { type Answer, type EventRequest, encodeAnswer, formOf, isText, parseRequest } from './events.ts';
-import { type AnswerForm, fetchBytesMax, fitAnswer, problemAnswer, requestBytesMax } from './fit-answer.ts';
+import { type AnswerForm, fetchBytesMax, fitAnswer, fitHeaders, problemAnswer, requestBytesMax } from './fit-answer.ts';
 import type { Invoke, InvokeSlot, LambdaContext } from './invoke.ts';
 import { type PlainForm, plainResult } from './plain-form.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -72,17 +72,24 @@ export function createHandlers(deps: HandlerDeps) {
         return;
       }
       await serve(context, async (invoke): Promise<Served> => {
-        const { response } = await respond(form, event, invoke);
-        const head = { statusCode: response.status, headers: Object.fromEntries(response.headers) };
-        let answerBytes = 0;
-        const pieces = async function* () {
-          for await (const piece of response.body ?? []) {
-            answerBytes += piece.byteLength;
-            yield piece;
-          }
-        };
-        await pipeline(pieces, begin(stream, head));
-        return { status: response.status, code: undefined, answerBytes };
+        const { response, effect } = await respond(form, event, invoke);
+        const { status, headers } = response;
+        if (isEventStream(response)) {
+          const head = { statusCode: status, headers: Object.fromEntries(headers) };
+          let answerBytes = 0;
+          const pieces = async function* () {
+            for await (const piece of response.body ?? []) {
+              answerBytes += piece.byteLength;
+              yield piece;
+            }
+          };
+          await pipeline(pieces, begin(stream, head));
+          return { status, code: undefined, answerBytes };
+        }
+        const answer = fitHeaders(form, { status, headers, body: await bytesOf(response) }, effect);
+        const head = { statusCode: answer.status, headers: Object.fromEntries(answer.headers) };
+        await pipeline(Readable.from([answer.body], { objectMode: false }), begin(stream, head));
+        return servedOf(answer);
       });
     };
   };
@@ -118,10 +125,9 @@ export function createHandlers(deps: HandlerDeps) {
     invoke.fetchBytesMax = fetchBytesMax;
     const { response, effect } = await respond(form, event, invoke);
     const { status, headers } = response;
-    const isEventStream = headers.get('content-type') === eventStreamContentType;
-    const body = isEventStream ? await collectEvents(form, response, clock) : Buffer.from(await response.arrayBuffer());
+    const body = isEventStream(response) ? await collectEvents(form, response, clock) : await bytesOf(response);
     const answer = fitAnswer(form, { status, headers, body }, effect);
-    return { status: answer.status, code: codeOf(answer), answerBytes: answer.body.byteLength, answer };
+    return { ...servedOf(answer), answer };
   }
 
   /** What the app says to the event, or why it was not asked. `effect` is what a lost answer may leave behind. */
@@ -194,6 +200,18 @@ function requestOf({ method, target, headers }: EventRequest, signal: AbortSigna
 
 function isRead({ method, target }: EventRequest): boolean {
   return method === 'GET' || method === 'HEAD' || /\/fetch(\?|$)/.test(target);
+}
+
+function isEventStream({ headers }: Response): boolean {
+  return headers.get('content-type') === eventStreamContentType;
+}
+
+async function bytesOf(response: Response): Promise<Uint8Array> {
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+function servedOf(answer: Answer): Served {
+  return { status: answer.status, code: codeOf(answer), answerBytes: answer.body.byteLength };
 }
 
 /** Of a failed answer, or of the first partition that failed. */

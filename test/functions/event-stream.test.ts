@@ -104,6 +104,7 @@ test('with streaming a failure is a problem, and an invoke by hand has one paylo
   const missing = await functions.stream('fetch', rest());
   expect(missing.head).toMatchObject({ statusCode: 404, headers: { 'content-type': 'application/problem+json' } });
   expect(JSON.parse(missing.bytes.toString())).toMatchObject({ code: 'UNKNOWN_TOPIC_OR_PARTITION' });
+  expect(functions.finished.at(-1)).toMatchObject({ status: 404, code: 'UNKNOWN_TOPIC_OR_PARTITION' });
   await functions.log.topics.create({ topic });
   const request = await functions.stream('fetch', { method: 'GET', path });
   expect(JSON.parse(request.bytes.toString())).toMatchObject({ status: 200, isBase64Encoded: false });

@@ -229,6 +229,27 @@ test('a record whose JSON fits no payload is refused with both sizes', async () 
   await expect(functions.invoke('fetch', { topic: 'orders', partition: 0 })).resolves.toMatchObject({ nextOffset: 1 });
 });
 
+test('headers that API Gateway would not let through are refused, and by invoke they may be longer', async () => {
+  await using functions = openMemoryFunctions();
+  await functions.log.topics.create({ topic });
+  const headers = { accept: 'application/vnd.millrace.batches', 'content-type': 'application/json' };
+  const partitions = Array.from({ length: 256 }, (_, index) => ({
+    partition: index === 0 ? 0 : 2_000_000_000 + index,
+    offset: 0,
+  }));
+  const path = '/v1/topics/orders/fetch';
+  const body = JSON.stringify({ partitions });
+  const refused = await functions.invoke('fetch', { httpMethod: 'POST', path, headers, body });
+  expect(refused.statusCode).toBe(413);
+  expect(JSON.parse(refused.body)).toMatchObject({ code: 'MESSAGE_TOO_LARGE', details: { bytesMax: 10_240 } });
+  expect((await functions.stream('fetch', { httpMethod: 'POST', path, headers, body })).head).toMatchObject({
+    statusCode: 413,
+  });
+  const answered = await functions.invoke('fetch', { method: 'POST', path, headers, body });
+  expect(answered.status).toBe(207);
+  expect(parsePartitions(answered.headers['millrace-partitions'])).toHaveLength(256);
+});
+
 test('an answer of another kind that does not fit says what it would take', () => {
   const body = Buffer.from(JSON.stringify({ topics: ['x'.repeat(7_000_000)] }));
   const headers = new Headers({ 'content-type': 'application/json' });
