@@ -11,7 +11,7 @@ import type { Codec } from '../record/record-batch.ts';
 import { frameHeaderBytes } from '../wire.ts';
 import { callJson, requestTimeoutMs, requestTimeoutMsMin, withoutEffect } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
-import { PartitionQueue, type ProducerIdentity, type QueuedBatch } from './partition-queue.ts';
+import { PartitionQueue, type ProducerIdentity, type QueuedBatch, type SentRecord } from './partition-queue.ts';
 import { sendBatches } from './send-batches.ts';
 import { logLimits } from './transport.ts';
 
@@ -20,6 +20,8 @@ export interface BatchSenderOptions {
   readonly lingerMs: number;
   readonly compression: Codec;
   readonly requestsInFlightMax: number;
+  /** Called with records that have their outcome. */
+  readonly onSettled: (records: readonly SentRecord[]) => void;
 }
 
 /** The log remembers five batches per producer and partition (Kafka's rule), so no more may be unanswered. */

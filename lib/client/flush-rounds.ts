@@ -1,7 +1,7 @@
 /** Which records a flush waits for: those sent before it, and none of those sent while it waits. */
 
 /** The records sent between two flushes; done when the last of them has its outcome. */
-interface Round {
+export interface Round {
   count: number;
   readonly done: PromiseWithResolvers<void>;
 }
@@ -11,21 +11,22 @@ export class FlushRounds {
   /** The ones that a flush waits for. */
   readonly #closed = new Set<Round>();
 
-  /** Counts one record in; the function it gives counts it out again, once it has its outcome. */
-  enter(): () => void {
-    const round = this.#current;
-    round.count += 1;
-    return () => {
-      round.count -= 1;
-      if (round.count > 0 || round === this.#current) return;
-      this.#closed.delete(round);
-      round.done.resolve();
-    };
-  }
-
   /** Whether nothing is waited for. */
   get isEmpty(): boolean {
     return this.#current.count === 0 && this.#closed.size === 0;
+  }
+
+  /** Counts one record in, to be counted out with `leave` when it has its outcome. */
+  enter(): Round {
+    this.#current.count += 1;
+    return this.#current;
+  }
+
+  leave(round: Round): void {
+    round.count -= 1;
+    if (round.count > 0 || round === this.#current) return;
+    this.#closed.delete(round);
+    round.done.resolve();
   }
 
   /** Resolves when all that have entered are out again; undefined when there is nothing to wait for. */

@@ -13,6 +13,7 @@ import type { Record } from '../record/record.ts';
 import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
 import type { Frame } from '../wire.ts';
 import { retryDelayMs } from './api-calls.ts';
+import type { Round } from './flush-rounds.ts';
 import type { RecordPlace } from './producer.ts';
 import type { BatchPlace } from './send-batches.ts';
 
@@ -21,19 +22,22 @@ export interface ProducerIdentity {
   readonly producerEpoch: number;
 }
 
-interface QueuedRecord {
+/** One record from `send` to its outcome. */
+export interface SentRecord {
   readonly record: Record;
+  /** The one the caller asked for. */
+  readonly partition: number | undefined;
   readonly bytes: number;
   readonly deadlineMs: number;
+  readonly round: Round;
+  readonly resolve: (place: RecordPlace) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export interface QueuedBatch {
   /** Position among the batches of this partition. */
   readonly order: number;
-  readonly records: (QueuedRecord & {
-    readonly resolve: (place: RecordPlace) => void;
-    readonly reject: (error: LogError) => void;
-  })[];
+  readonly records: SentRecord[];
   bytes: number;
   baseSequence: number | undefined;
   attempts: number;
@@ -50,6 +54,8 @@ export interface PartitionQueueOptions {
   readonly lingerMs: number;
   /** Called when `take` may have something to give. */
   readonly wake: () => void;
+  /** Called with the records of a batch when all of them have their outcome. */
+  readonly onSettled: (records: readonly SentRecord[]) => void;
 }
 
 export interface TakeOptions {
@@ -92,12 +98,11 @@ export class PartitionQueue {
     return this.#open !== undefined && this.#open.bytes + bytes <= batchBytesMax;
   }
 
-  /** Settles with the record's batch. */
-  add(record: QueuedRecord, batchBytesMax: number): Promise<RecordPlace> {
+  add(record: SentRecord, batchBytesMax: number): void {
     if (this.#open !== undefined && this.#open.bytes + record.bytes > batchBytesMax) this.seal();
     const open = this.#open ?? this.#openBatch();
     open.bytes += record.bytes;
-    return new Promise((resolve, reject) => open.records.push({ ...record, resolve, reject }));
+    open.records.push(record);
   }
 
   /** The open batch takes no more records. */
@@ -172,6 +177,7 @@ export class PartitionQueue {
     for (const [index, { resolve }] of batch.records.entries()) {
       resolve({ partition: this.partition, offset: baseOffset + index, timestamp });
     }
+    this.#options.onSettled(batch.records);
   }
 
   failed(batch: QueuedBatch, error: LogError, isIdempotent: boolean): void {
@@ -200,7 +206,12 @@ export class PartitionQueue {
     this.#needsRenewal = isIdempotent;
     this.#isRecovering = false;
     const told = batch.maybeAppended && error.effect === 'none' ? withUnknownEffect(error) : error;
-    for (const { reject } of batch.records) reject(told);
+    this.#reject(batch, told);
+  }
+
+  #reject(batch: QueuedBatch, error: LogError): void {
+    for (const { reject } of batch.records) reject(error);
+    this.#options.onSettled(batch.records);
   }
 
   #openBatch(): QueuedBatch {
@@ -262,7 +273,7 @@ export class PartitionQueue {
     for (const batch of this.#ready) {
       batch.baseSequence = undefined;
       if (!batch.maybeAppended) kept.push(batch);
-      else for (const { reject } of batch.records) reject(lostPlace());
+      else this.#reject(batch, lostPlace());
     }
     this.#ready = kept;
   }

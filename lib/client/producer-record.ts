@@ -26,13 +26,13 @@ export function toRecord(sent: ProducerRecord, nowMs: number): Record {
   return {
     key: toBytes(sent.key),
     value: toBytes(sent.value),
-    headers: (sent.headers ?? []).map(([name, value]) => [name, toBytes(value)] as const),
+    headers: sent.headers?.map(([name, value]) => [name, toBytes(value)] as const) ?? [],
     timestamp,
   };
 }
 
 function toBytes(value: string | Uint8Array | null | undefined): Uint8Array | null {
   if (value === undefined || value === null) return null;
-  // A copy: the caller may use its buffer again while the record waits.
-  return typeof value === 'string' ? Buffer.from(value, 'utf8') : Uint8Array.from(value);
+  // Always a copy, since the caller may use its buffer again while the record waits.
+  return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value);
 }

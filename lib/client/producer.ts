@@ -17,6 +17,7 @@ import { frameHeaderBytes } from '../wire.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { FlushRounds } from './flush-rounds.ts';
+import type { SentRecord } from './partition-queue.ts';
 import { type ProducerRecord, toRecord } from './producer-record.ts';
 import { TopicReader } from './topic-reader.ts';
 import { logLimits } from './transport.ts';
@@ -46,19 +47,6 @@ export interface RecordPlace {
   readonly timestamp: number;
 }
 
-interface TakenRecord {
-  readonly sent: ProducerRecord;
-  readonly record: Record;
-  readonly bytes: number;
-  readonly deadlineMs: number;
-}
-
-/** Waits for the topic to be read, or for space. */
-interface WaitingRecord extends TakenRecord {
-  readonly resolve: (place: Promise<RecordPlace>) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 export class Producer {
   readonly topic: string;
   readonly #deps: ClientDeps;
@@ -67,7 +55,7 @@ export class Producer {
   readonly #sender: BatchSender;
   readonly #rounds = new FlushRounds();
   /** In the order of the calls of `send`. */
-  readonly #waiting = new Set<WaitingRecord>();
+  readonly #waiting = new Set<SentRecord>();
   #stickyPartition: number | undefined;
   #bufferedBytes = 0;
   #spaceFreed = Promise.withResolvers<void>();
@@ -88,7 +76,10 @@ export class Producer {
       ...options,
     };
     this.#topicReader = new TopicReader(deps, topic);
-    this.#sender = new BatchSender(deps, topic, this.#options);
+    this.#sender = new BatchSender(deps, topic, {
+      ...this.#options,
+      onSettled: (records) => this.#settled(records),
+    });
   }
 
   /**
@@ -97,27 +88,29 @@ export class Producer {
    * Throws the `LogError` of the log: with `effect: none` the record is not there, with `unknown` it may be. Waits, for at
    * most `deliveryTimeoutMs`, while the buffer is full. `signal` ends that wait; a record that was taken is not called back.
    */
-  async send(sent: ProducerRecord, options: { readonly signal?: AbortSignal } = {}): Promise<RecordPlace> {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    if (this.#isClosed || this.#deps.closing.aborted)
-      throw new LogError('INVALID_REQUEST', `the producer of topic ${this.topic} is closed`);
-    const record = toRecord(sent, this.#deps.clock.nowMs());
-    const bytes = recordBytesBound(record);
-    const deadlineMs = this.#deps.clock.nowMs() + this.#options.deliveryTimeoutMs;
-    const taken = { sent, record, bytes, deadlineMs };
-    const topic = this.#topicReader.fresh();
-    // Who waits already goes first, whatever its size: the order of the calls is the order of the records.
-    if (topic !== undefined && this.#waiting.size === 0 && this.#hasSpaceFor(bytes)) {
-      return this.#counted(this.#take(taken, topic));
-    }
+  send(sent: ProducerRecord, { signal }: { readonly signal?: AbortSignal } = {}): Promise<RecordPlace> {
     const { promise, resolve, reject } = Promise.withResolvers<RecordPlace>();
-    const waiting: WaitingRecord = { ...taken, resolve, reject };
-    this.#waiting.add(waiting);
-    const onAbort = () => this.#waiting.delete(waiting) && reject(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    void this.#admit();
-    return this.#counted(promise).finally(() => signal?.removeEventListener('abort', onAbort));
+    try {
+      signal?.throwIfAborted();
+      if (this.#isClosed || this.#deps.closing.aborted) {
+        throw new LogError('INVALID_REQUEST', `the producer of topic ${this.topic} is closed`);
+      }
+      const nowMs = this.#deps.clock.nowMs();
+      const record = toRecord(sent, nowMs);
+      const bytes = recordBytesBound(record);
+      const deadlineMs = nowMs + this.#options.deliveryTimeoutMs;
+      const round = this.#rounds.enter();
+      this.#deps.busy.add(this);
+      const entry = { record, partition: sent.partition, bytes, deadlineMs, round, resolve, reject };
+      this.#enter(entry);
+      if (signal === undefined) return promise;
+      const onAbort = () => this.#waiting.delete(entry) && this.#refuse(entry, signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+      return promise.finally(() => signal.removeEventListener('abort', onAbort));
+    } catch (error) {
+      reject(error);
+      return promise;
+    }
   }
 
   /** Resolves when everything sent so far is durable or failed. Throws the signal's reason; sending goes on all the same. */
@@ -148,38 +141,54 @@ export class Producer {
     await this.close();
   }
 
-  /** Keeps flushes waiting until `place` settles, and the client from closing without one. */
-  #counted(place: Promise<RecordPlace>): Promise<RecordPlace> {
-    const leave = this.#rounds.enter();
-    this.#deps.busy.add(this);
-    const settle = () => {
-      leave();
-      if (this.#rounds.isEmpty) this.#deps.busy.delete(this);
-    };
-    place.then(settle, settle);
-    return place;
+  /** Who waits already goes first, whatever its size: the order of the calls is the order of the records. */
+  #enter(entry: SentRecord): void {
+    const topic = this.#topicReader.fresh();
+    if (topic !== undefined && this.#waiting.size === 0 && this.#hasSpaceFor(entry.bytes)) {
+      this.#take(entry, topic);
+      return;
+    }
+    this.#waiting.add(entry);
+    void this.#admit();
+  }
+
+  /** Nothing of this record was sent. */
+  #refuse(entry: SentRecord, error: unknown): void {
+    entry.reject(error);
+    this.#leave(entry);
+  }
+
+  #settled(records: readonly SentRecord[]): void {
+    for (const entry of records) {
+      this.#bufferedBytes -= entry.bytes;
+      this.#leave(entry);
+    }
+    if (this.#waiting.size > 0) this.#spaceFreed.resolve();
+  }
+
+  /** Flushes wait for this record no longer, and the client closes without it. */
+  #leave({ round }: SentRecord): void {
+    this.#rounds.leave(round);
+    if (this.#rounds.isEmpty) this.#deps.busy.delete(this);
   }
 
   #hasSpaceFor(bytes: number): boolean {
     return this.#bufferedBytes === 0 || this.#bufferedBytes + bytes <= this.#options.bufferBytesMax;
   }
 
-  /** Puts the record into its partition's open batch. Rejects with what is wrong with it before anything is sent. */
-  async #take(taken: TakenRecord, topic: TopicDescription): Promise<RecordPlace> {
-    const { sent, record, bytes, deadlineMs } = taken;
-    const bytesMax = this.#batchBytesMax(topic);
-    if (bytes + batchHeaderBytes > bytesMax) this.#checkSize(record, topic);
-    const batchBytesMax = Math.min(this.#options.batchBytesMax, bytesMax);
-    const choose = () => this.#stickyPartitionFor(bytes, batchBytesMax, topic.partitions.length);
-    const partition = choosePartition(sent, record.key, topic.partitions.length) ?? choose();
-    const place = this.#sender.queueOf(partition).add({ record, bytes, deadlineMs }, batchBytesMax);
-    this.#bufferedBytes += bytes;
-    this.#sender.wake();
+  /** Puts the record into its partition's open batch, or refuses it for what is wrong with it. */
+  #take(entry: SentRecord, topic: TopicDescription): void {
+    const { record, bytes } = entry;
     try {
-      return await place;
-    } finally {
-      this.#bufferedBytes -= bytes;
-      if (this.#waiting.size > 0) this.#spaceFreed.resolve();
+      const bytesMax = this.#batchBytesMax(topic);
+      if (bytes + batchHeaderBytes > bytesMax) this.#checkSize(record, topic);
+      const batchBytesMax = Math.min(this.#options.batchBytesMax, bytesMax);
+      const partition = this.#partitionFor(entry, batchBytesMax, topic.partitions.length);
+      this.#sender.queueOf(partition).add(entry, batchBytesMax);
+      this.#bufferedBytes += bytes;
+      this.#sender.wake();
+    } catch (error) {
+      this.#refuse(entry, error);
     }
   }
 
@@ -215,12 +224,13 @@ export class Producer {
         for (const waiting of this.#waiting) {
           if (!this.#hasSpaceFor(waiting.bytes)) break;
           this.#waiting.delete(waiting);
-          waiting.resolve(this.#take(waiting, topic));
+          this.#take(waiting, topic);
         }
       } catch (error) {
         // Whoever else waits would hear the same.
-        for (const waiting of this.#waiting) waiting.reject(error);
+        const refused = [...this.#waiting];
         this.#waiting.clear();
+        for (const waiting of refused) this.#refuse(waiting, error);
       }
       await this.#waitForSpace();
     }
@@ -239,20 +249,18 @@ export class Producer {
     if (this.#hasSpaceFor(first.bytes) || this.#deps.clock.nowMs() < first.deadlineMs) return;
     const { bufferBytesMax, deliveryTimeoutMs } = this.#options;
     const message = `buffer of ${bufferBytesMax} bytes stayed full for ${deliveryTimeoutMs} ms`;
-    if (this.#waiting.delete(first)) first.reject(new LogError('REQUEST_TIMED_OUT', message, { effect: 'none' }));
+    if (!this.#waiting.delete(first)) return;
+    this.#refuse(first, new LogError('REQUEST_TIMED_OUT', message, { effect: 'none' }));
   }
 
-  /** As Kafka's producers do it: records without a key fill the batch of one partition, then of some other. */
-  #stickyPartitionFor(bytes: number, batchBytesMax: number, partitionCount: number): number {
+  /** By the key, or as Kafka's producers do it: records without one fill the batch of one partition, then of some other. */
+  #partitionFor({ partition, record, bytes }: SentRecord, batchBytesMax: number, partitionCount: number): number {
+    if (partition !== undefined) return partition;
+    if (record.key !== null) return partitionForKey(record.key, partitionCount);
     const sticky = this.#stickyPartition;
     if (sticky !== undefined && this.#sender.queueOf(sticky).hasRoomFor(bytes, batchBytesMax)) return sticky;
     const next = Math.floor(randomFraction(this.#deps.randomBytes) * partitionCount);
     this.#stickyPartition = next;
     return next;
   }
-}
-
-/** Undefined when any partition will do. */
-function choosePartition(sent: ProducerRecord, key: Uint8Array | null, partitionCount: number): number | undefined {
-  return sent.partition ?? (key === null ? undefined : partitionForKey(key, partitionCount));
 }

@@ -38,17 +38,27 @@ async function openDoor(door: Door, log: OpenLog): Promise<Transport> {
   if (door === 'direct') {
     return directTransport(createApp({ log, clock: systemClock }), { close: () => log.close() });
   }
-  const server = door === 'http' ? await startServer({ log, port: 0 }) : undefined;
-  const transport =
-    server === undefined
-      ? invokeTransport({ produce: 'produce', fetch: 'fetch', topics: 'topics', client: lambdaOver(log) }, systemClock)
-      : httpTransport({ endpoint: server.url });
-  const close = async () => {
-    await transport.close();
-    await server?.close();
+  if (door === 'invoke') {
+    const client = lambdaOver(log);
+    const functions = { produce: 'produce', fetch: 'fetch', topics: 'topics', client };
+    return closing(invokeTransport(functions, systemClock), async () => {
+      client.destroy();
+      await log.close();
+    });
+  }
+  const server = await startServer({ log, port: 0 });
+  return closing(httpTransport({ endpoint: server.url }), async () => {
+    await server.close();
     await log.close();
+  });
+}
+
+function closing(inner: Transport, after: () => Promise<void>): Transport {
+  const close = async () => {
+    await inner.close();
+    await after();
   };
-  return makeTransport(transport.endpoint, transport, close, transport.limits);
+  return makeTransport(inner.endpoint, inner, close, inner.limits);
 }
 
 const startMs = Date.now();

@@ -14,13 +14,17 @@ const requestBytesMax = 6_291_456;
 const answerBytesMax = 6_291_556;
 const timeoutMs = 28_000;
 
-/** The functions `produce`, `fetch` and `topics` over one log. A bug in them is thrown into the test's lap. */
-export function lambdaOver(log: OpenLog): InvokeClient {
+/**
+ * The functions `produce`, `fetch` and `topics` over one log. A bug in them is thrown into the test's lap, until `destroy`:
+ * an invoke whose caller has gone runs on, and finds the log closed.
+ */
+export function lambdaOver(log: OpenLog): InvokeClient & { destroy(): void } {
+  let isDestroyed = false;
   const idle: Record<FunctionName, Handler[]> = { produce: [], fetch: [], topics: [] };
   const telemetry = {
     finished: () => {},
     failed: (error: unknown) => {
-      throw error;
+      if (!isDestroyed) throw error;
     },
   };
   const clock = systemClock;
@@ -47,5 +51,8 @@ export function lambdaOver(log: OpenLog): InvokeClient {
     const told = { errorType: 'Function.ResponseSizeTooLarge', errorMessage: `Response payload size exceeded` };
     return { StatusCode: 200, FunctionError: 'Unhandled', Payload: Buffer.from(JSON.stringify(told)) };
   }
-  return { send };
+  const destroy = () => {
+    isDestroyed = true;
+  };
+  return { send, destroy };
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { isLogError, LogError } from '../../lib/client/index.ts';
 import { Millrace } from '../../lib/client/millrace.ts';
@@ -211,6 +212,16 @@ describe('a producer', () => {
     expect(await first).toMatchObject({ offset: 0 });
     await producer.flush();
     expect(await readAll(client, 'orders')).toHaveLength(1);
+  });
+
+  test('leaves nothing at a signal that outlives what was sent with it', async () => {
+    const client = await openClient('direct');
+    await client.admin.createTopic('orders', { partitions: 1 });
+    const producer = client.producer('orders', { bufferBytesMax: 100 });
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 20 }, () => producer.send({ value: 'x'.repeat(60) }, { signal })));
+    await producer.flush({ signal });
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   test('refuses a record that waited for space for the whole delivery time', async () => {
