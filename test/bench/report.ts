@@ -83,7 +83,7 @@ function show(value: number | undefined, unit: string): string {
   return unit === '/s' ? `${text}/s` : `${text} ${unit}`;
 }
 
-function table(rows: readonly (readonly string[])[]): string {
+export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
   const lines = rows.map((row) =>
     row
