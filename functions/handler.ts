@@ -102,8 +102,6 @@ export function createHandlers(deps: HandlerDeps) {
     const wasColdStart = isColdStart;
     isColdStart = false;
     try {
-      // Connections that were closed while the environment was frozen are noticed now, and not when they are used.
-      await new Promise<void>((resolve) => setImmediate(resolve));
       const served = await work(invoke);
       await untilDeadline(invoke, log.settled());
       const durationMs = clock.nowMs() - invoke.startMs;

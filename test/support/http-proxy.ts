@@ -3,11 +3,12 @@
 import { once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface HttpProxy {
   readonly endpoint: string;
-  /** Requests whose answers are held back from now on; the requests themselves are carried out. */
-  holdReplies: ((headers: IncomingMessage['headers']) => boolean) | undefined;
+  /** How long an answer is held back; the request itself is carried out at once. `Infinity`: it never comes. */
+  replyDelayMs: ((headers: IncomingMessage['headers']) => number) | undefined;
   /** As servers do with connections that nobody has used for a while. */
   closeIdleConnections(): void;
   close(): Promise<void>;
@@ -22,14 +23,16 @@ export async function startHttpProxy(target: string): Promise<HttpProxy> {
     forwarded.end(Buffer.concat(await incoming.toArray()));
     const [answer] = (await once(forwarded, 'response')) as [IncomingMessage];
     const body = Buffer.concat(await answer.toArray());
-    if (proxy.holdReplies?.(headers) === true) return;
+    const delayMs = proxy.replyDelayMs?.(headers) ?? 0;
+    if (delayMs === Number.POSITIVE_INFINITY) return;
+    if (delayMs > 0) await sleep(delayMs);
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers).end(body);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const proxy: HttpProxy = {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    holdReplies: undefined,
+    replyDelayMs: undefined,
     closeIdleConnections: () => server.closeIdleConnections(),
     async close() {
       agent.destroy();
