@@ -3,7 +3,7 @@
  * then an IAM policy on `POST /v1/topics/orders/records`.
  */
 
-import { Duration, Names, Validations } from 'aws-cdk-lib';
+import { Names, Validations } from 'aws-cdk-lib';
 import {
   AccessLogField,
   AccessLogFormat,
@@ -71,9 +71,6 @@ export const methods: Readonly<Record<FunctionName, readonly `${string} /v1/${st
   ],
 };
 
-/** An event stream may last 5 minutes (`limits.eventStreamMsMax`), and API Gateway 15. */
-const streamTimeout = Duration.minutes(6);
-
 export function createApi(
   scope: Construct,
   props: ApiProps & {
@@ -108,9 +105,12 @@ export function createApi(
 
   for (const [name, paths] of Object.entries(methods) as [FunctionName, readonly string[]][]) {
     const isStreamed = responseStreaming && name === 'fetch';
+    const { timeout } = functions[name];
     const integration = new LambdaIntegration(functions[name], {
       allowTestInvoke: false,
-      ...(isStreamed && { responseTransferMode: ResponseTransferMode.STREAM, timeout: streamTimeout }),
+      ...(isStreamed && { responseTransferMode: ResponseTransferMode.STREAM }),
+      // A stream may last as long as the function, at most 15 minutes; other answers have 29 seconds.
+      ...(isStreamed && timeout !== undefined && { timeout }),
     });
     for (const line of paths) {
       const [method = '', path = ''] = line.split(' ');

@@ -19,3 +19,6 @@ const outputs = {
   TopicsFunction: log.topicsFunction.functionName,
 };
 for (const [name, value] of Object.entries(outputs)) new CfnOutput(stack, name, { value });
+
+// Said and not left to the end of the process: there a finding of the security check would not fail the synth.
+app.synth();

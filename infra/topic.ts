@@ -118,7 +118,7 @@ export class Topic extends TopicBase {
         removal: removalPolicy === RemovalPolicy.DESTROY ? 'delete' : 'retain',
       },
       // Else CloudFormation waits for an hour when the function cannot answer.
-      serviceTimeout: Duration.minutes(6),
+      serviceTimeout: Duration.seconds((millrace.topicsFunction.timeout?.toSeconds() ?? 0) + 60),
     });
     this.topicId = resource.getAttString('topicId');
   }

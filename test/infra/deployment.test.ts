@@ -5,7 +5,7 @@
 
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { AwsV4Signer } from 'aws4fetch';
+import { AwsClient, AwsV4Signer } from 'aws4fetch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAwsLog } from '../../lib/aws-log.ts';
 import { Millrace as Client, isLogError, type LogError } from '../../lib/client/index.ts';
@@ -241,6 +241,36 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
       expect([name, deployed.guards[name].seen]).toEqual([name, expected]);
     }
   });
+
+  test('with response streaming the API hands out more at once than an invoke could carry', async () => {
+    const { choicesParts, choices: template } = stacks;
+    const callers = { Operator: { secretAccessKey: secretOf('Operator'), principal: choicesParts.operator } };
+    const streaming = await deploy({ ...choicesParts, template, callers, attributes: {} });
+    try {
+      const accepted = { accessKeyId: 'Operator', secretAccessKey: secretOf('Operator'), retries: 0 };
+      const signer = new AwsClient({ ...accepted, service: 'execute-api', region: 'us-east-1' });
+      const call = (path: string, init: RequestInit) => signer.fetch(`${streaming.gateway.url}/v1/topics${path}`, init);
+      const made = await call('', {
+        method: 'POST',
+        body: '{"topic":"big"}',
+        headers: { 'content-type': 'application/json' },
+      });
+      expect(made.status).toBe(201);
+      const value = 'a'.repeat(900_000);
+      for (let count = 0; count < 10; count++) {
+        const { error } = await streaming.functions.produce.invoke({
+          topic: 'big',
+          records: [{ value, partition: 0 }],
+        });
+        expect(error).toBeUndefined();
+      }
+      const answer = await call('/big/partitions/0/records?offset=earliest&maxBytes=20000000', { method: 'GET' });
+      const { records } = (await answer.json()) as { records: { value: string }[] };
+      expect(records.map((record) => record.value.length)).toEqual(Array.from({ length: 10 }, () => value.length));
+    } finally {
+      await streaming.close();
+    }
+  }, 60_000);
 });
 
 function textOf(value: unknown): unknown {

@@ -296,7 +296,7 @@ describe('topics', () => {
   });
 
   test('a connected function is told where the log is, and gets no right by that', () => {
-    const { Environment } = team.resources.get(stacks.functions.connected)?.Properties ?? {};
+    const { Environment } = team.resources.get(stacks.connected)?.Properties ?? {};
     const { functions } = stacks;
     expect(Environment).toEqual({
       Variables: {

@@ -13,19 +13,25 @@ import { Millrace, Topic } from '../../infra/index.ts';
 import { ensureBundles } from '../support/bundles.ts';
 import type { Attributes, Template } from '../support/template.ts';
 
-export interface Stacks {
+/** Logical ids of what `Millrace` makes. */
+export interface Parts {
+  readonly bucket: string;
+  readonly table: string;
+  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics', string>>;
+}
+
+export interface Stacks extends Parts {
   readonly app: App;
   readonly defaults: Template;
   readonly choices: Template;
-  /** Roles, each by the id its grant is told by: `OrdersProducer`, `OrdersConsumerDirect`, `Operator`... */
+  /** Of `choices`, where there is a role that may manage all topics; its parts beside it are those of `team`. */
+  readonly choicesParts: Parts & { readonly operator: string };
+  /** Roles, each by the id its grant is told by: `OrdersProducer`, `DirectConsumer`, `Operator`... */
   readonly team: Template;
   /** Logical ids of the roles of `team`, by those ids. */
   readonly roles: Readonly<Record<string, string>>;
-  /** Logical ids in `team`. */
-  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics' | 'connected', string>>;
-  /** Logical ids in `team`. */
-  readonly bucket: string;
-  readonly table: string;
+  /** Logical id of a function that was told where the log is. */
+  readonly connected: string;
   /** What only a deployment of `team` would know. */
   readonly attributes: Attributes;
   remove(): void;
@@ -39,7 +45,7 @@ export async function synthesize(): Promise<Stacks> {
   new Millrace(new Stack(app, 'Defaults'), 'Log');
 
   const choices = new Stack(app, 'Choices');
-  new Millrace(choices, 'Log', {
+  const chosen = new Millrace(choices, 'Log', {
     encryptionKey: new Key(choices, 'Key', { enableKeyRotation: true }),
     removalPolicy: RemovalPolicy.DESTROY,
     responseStreaming: true,
@@ -50,6 +56,8 @@ export async function synthesize(): Promise<Stacks> {
     throttlingBurstLimit: 20,
     cloudWatchRole: false,
   });
+  const chosenOperator = new Role(choices, 'Operator', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+  chosen.grantManage(chosenOperator);
 
   const team = new Stack(app, 'Team');
   const log = new Millrace(team, 'Log');
@@ -90,21 +98,26 @@ export async function synthesize(): Promise<Stacks> {
 
   const assembly = app.synth();
   const template = (name: string) => assembly.getStackByName(name).template as Template;
-  const logicalId = ({ node }: Construct) => team.getLogicalId(node.defaultChild as CfnElement);
+  const logicalId = (construct: Construct) =>
+    Stack.of(construct).getLogicalId(construct.node.defaultChild as CfnElement);
+  const partsOf = ({ bucket, table, produceFunction, fetchFunction, topicsFunction }: Millrace): Parts => ({
+    bucket: logicalId(bucket),
+    table: logicalId(table),
+    functions: {
+      produce: logicalId(produceFunction),
+      fetch: logicalId(fetchFunction),
+      topics: logicalId(topicsFunction),
+    },
+  });
   return {
     app,
     defaults: template('Defaults'),
     choices: template('Choices'),
+    choicesParts: { ...partsOf(chosen), operator: logicalId(chosenOperator) },
     team: template('Team'),
+    ...partsOf(log),
     roles: Object.fromEntries(Object.entries(roles).map(([id, construct]) => [id, logicalId(construct)])),
-    functions: {
-      produce: logicalId(log.produceFunction),
-      fetch: logicalId(log.fetchFunction),
-      topics: logicalId(log.topicsFunction),
-      connected: logicalId(connected),
-    },
-    bucket: logicalId(log.bucket),
-    table: logicalId(log.table),
+    connected: logicalId(connected),
     attributes: { [`${logicalId(orders.node.findChild('Resource') as Construct)}.topicId`]: 'id-of-orders' },
     remove: () => rmSync(outdir, { recursive: true, force: true }),
   };
