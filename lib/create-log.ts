@@ -30,16 +30,37 @@ export function createLog(deps: LogStores): OpenLog {
   const { cache, ...topics } = createTopics({ metadataStore, clock, randomBytes });
   const rooms = { objectStore, metadataStore, clock, topics: cache };
   const { produce, settled } = createProduce(rooms);
+  const underWay = new Set<Promise<unknown>>();
+  /** The stores are not closed under what goes on. */
+  const finished = <Input extends readonly unknown[], Answer>(work: (...input: Input) => Promise<Answer>) => {
+    return async (...input: Input): Promise<Answer> => {
+      const answer = work(...input);
+      underWay.add(answer);
+      try {
+        return await answer;
+      } finally {
+        underWay.delete(answer);
+      }
+    };
+  };
 
   return {
-    topics,
+    topics: {
+      create: finished(topics.create),
+      list: finished(topics.list),
+      describe: finished(topics.describe),
+      get: finished(topics.get),
+      alter: finished(topics.alter),
+      delete: finished(topics.delete),
+    },
     produce,
-    fetch: createFetch({ ...rooms, closing: closing.signal }),
-    listOffsets: createListOffsets(rooms),
-    nextProducer: async () => ({ producerId: await metadataStore.nextProducerId(), producerEpoch: 0 }),
+    fetch: finished(createFetch({ ...rooms, closing: closing.signal })),
+    listOffsets: finished(createListOffsets(rooms)),
+    nextProducer: finished(async () => ({ producerId: await metadataStore.nextProducerId(), producerEpoch: 0 })),
     settled,
     async close() {
       closing.abort();
+      await Promise.allSettled(underWay);
       await settled();
       await objectStore.close();
       await metadataStore.close();

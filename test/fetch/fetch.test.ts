@@ -167,6 +167,30 @@ describe('a fetch that waits', () => {
     expect(sleptMs).toBeLessThanOrEqual(5_500);
   });
 
+  // The stores were closed under a fetch that had found its batches, and its caller was told that they were lost. The
+  // simulation found it (seed 26 of profile aws).
+  test('is finished before the stores are closed', async () => {
+    const opened = Promise.withResolvers<void>();
+    const { log } = await openTestTopic({
+      objects: (store) => ({
+        put: (body) => store.put(body),
+        read: async (...range) => {
+          await opened.promise;
+          return await store.read(...range);
+        },
+        close: () => store.close(),
+      }),
+    });
+    await send(log, batchOf());
+    const reading = fetchFrom(log, 0);
+    await turns();
+    const closing = log.close();
+    await turns();
+    opened.resolve();
+    expect(offsetsIn((await reading).batches)).toEqual([0]);
+    await closing;
+  });
+
   test('looks again by itself where it cannot see the commits of others', async () => {
     const { log } = await openTestTopic({
       metadata: (store) => {
