@@ -13,11 +13,17 @@ import { LogError } from '../../lib/errors.ts';
 import { startServer } from '../../lib/server/server.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
+import { dynamoDbMissing } from '../support/dynoxide.ts';
 import { seededRandom } from '../support/random.ts';
+import { openEmulatedLog } from './emulators.ts';
 import { lambdaOver } from './lambda.ts';
 
-export const doors = ['http', 'direct', 'invoke'] as const;
-export type Door = (typeof doors)[number];
+/** The last is `direct` as well, on S3 and DynamoDB and not in memory. */
+export const allDoors = ['http', 'direct', 'invoke', 'aws'] as const;
+export type Door = (typeof allDoors)[number];
+
+if (dynamoDbMissing !== undefined) process.stderr.write(`no door on AWS${dynamoDbMissing}\n`);
+export const doors = allDoors.filter((door) => door !== 'aws' || dynamoDbMissing === undefined);
 
 /** Ends with its test. `wrap` stands between the client and the log, and `clock` is the client's. */
 export async function openClient(
@@ -25,17 +31,21 @@ export async function openClient(
   wrap: (transport: Transport) => Transport = (transport) => transport,
   clock = systemClock,
 ): Promise<Millrace> {
-  const stores = { clock: systemClock, randomBytes: systemRandomBytes };
-  const objectStore = createMemoryObjectStore(stores);
-  const log = createLog({ ...stores, objectStore, metadataStore: openSqliteMetadataStore(':memory:') });
+  const log = door === 'aws' ? await openEmulatedLog() : openMemoryLog();
   const client = new Millrace({ transport: wrap(await openDoor(door, log)), clock });
   onTestFinished(() => client.close());
   return client;
 }
 
+function openMemoryLog(): OpenLog {
+  const deps = { clock: systemClock, randomBytes: systemRandomBytes };
+  const metadataStore = openSqliteMetadataStore(':memory:');
+  return createLog({ ...deps, objectStore: createMemoryObjectStore(deps), metadataStore });
+}
+
 /** Closes the log as well. */
 async function openDoor(door: Door, log: OpenLog): Promise<Transport> {
-  if (door === 'direct') {
+  if (door === 'direct' || door === 'aws') {
     return directTransport(createApp({ log, clock: systemClock }), { close: () => log.close() });
   }
   if (door === 'invoke') {
