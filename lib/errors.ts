@@ -16,6 +16,7 @@ export const errorTable = {
   UNKNOWN_TOPIC_OR_PARTITION: [3, true, 404, 'none', 'Create the topic, or check its name and partition count.'],
   REQUEST_TIMED_OUT: [7, true, 504, 'unknown', 'Retry; with a producer id a retry appends nothing twice.'],
   MESSAGE_TOO_LARGE: [10, false, 413, 'none', 'Send less at once, or raise max.message.bytes of the topic.'],
+  OFFSET_METADATA_TOO_LARGE: [12, false, 400, 'none', 'Keep the metadata of a committed offset within 4096 bytes.'],
   INVALID_TOPIC_EXCEPTION: [
     17,
     false,
@@ -23,6 +24,8 @@ export const errorTable = {
     'none',
     'Use 1 to 249 of the characters a-z A-Z 0-9 . _ - in a topic name.',
   ],
+  INVALID_GROUP_ID: [24, false, 400, 'none', 'Use 1 to 249 of the characters a-z A-Z 0-9 . _ - in a group id.'],
+  UNKNOWN_MEMBER_ID: [25, false, 404, 'none', 'The member is not in the group, or no longer; join again with epoch 0.'],
   TOPIC_AUTHORIZATION_FAILED: [29, false, 403, 'none', 'Ask the owner of the topic for access.'],
   INVALID_TIMESTAMP: [32, false, 400, 'none', 'Check the clock of the producer, or the timestamp limits of the topic.'],
   UNSUPPORTED_VERSION: [35, false, 400, 'none', 'Send record batches of format v2 (magic 2).'],
@@ -34,10 +37,24 @@ export const errorTable = {
   INVALID_PRODUCER_EPOCH: [47, false, 409, 'none', 'A newer producer with this id is at work; stop this one.'],
   INVALID_TXN_STATE: [48, false, 400, 'none', 'Transactions are not supported; send without the transactional bit.'],
   KAFKA_STORAGE_ERROR: [56, true, 503, 'unknown', 'The store could not be reached or is full; retry.'],
+  NON_EMPTY_GROUP: [68, false, 409, 'none', 'Stop the members of the group first.'],
+  GROUP_ID_NOT_FOUND: [69, false, 404, 'none', 'Check the group id; a group is there once a member joins or commits.'],
   UNSUPPORTED_COMPRESSION_TYPE: [76, false, 400, 'none', 'Use none, gzip, snappy, lz4 or zstd.'],
+  GROUP_MAX_SIZE_REACHED: [81, false, 409, 'none', 'The group has as many members as it may; start fewer.'],
+  FENCED_INSTANCE_ID: [82, false, 409, 'none', 'A newer member has this instance id; stop this one.'],
   INVALID_RECORD: [87, false, 400, 'none', 'The batch breaks a rule of the format; the detail says which.'],
   THROTTLING_QUOTA_EXCEEDED: [89, true, 429, 'none', 'Wait for as long as Retry-After says.'],
   UNKNOWN_TOPIC_ID: [100, true, 404, 'none', 'The topic was deleted or made again; look its name up once more.'],
+  FENCED_MEMBER_EPOCH: [110, false, 409, 'none', 'Give up all partitions and join again with epoch 0.'],
+  UNRELEASED_INSTANCE_ID: [
+    111,
+    false,
+    409,
+    'none',
+    'Another member is active under this instance id; stop it, or wait.',
+  ],
+  UNSUPPORTED_ASSIGNOR: [112, false, 400, 'none', 'Use the assignor uniform or range.'],
+  STALE_MEMBER_EPOCH: [113, false, 409, 'none', 'Heartbeat, then commit what this member still owns.'],
 } as const satisfies Record<string, readonly [number, boolean, number, Effect, string]>;
 
 /** What a failed call may have done: nothing at all, or it cannot be known. */

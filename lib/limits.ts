@@ -58,6 +58,34 @@ export const readsInFlightMax = 8;
 /** Pages asked for in one request to the metadata store. */
 export const pagesPerRequestMax = 64;
 
+// ---- groups
+/** Members of one group: what an item with all of their targets has room for. */
+export const groupMembersMax = 1_000;
+/** Topics that one member subscribes to by name. */
+export const subscribedTopicsMax = 1_000;
+/** Kafka's `group.consumer.heartbeat.interval.ms`; a third of the session timeout where that is shorter. */
+export const heartbeatIntervalMsMax = 5_000;
+/** Kafka's `group.consumer.session.timeout.ms`, and the bounds its classic groups have for it. */
+export const sessionTimeoutMsDefault = 45_000;
+export const sessionTimeoutMsMin = 6_000;
+export const sessionTimeoutMsMax = 30 * 60_000;
+/** How long a member may take to give up a partition; Java's consumer sends its `max.poll.interval.ms`, 5 minutes. */
+export const rebalanceTimeoutMsDefault = 60_000;
+export const rebalanceTimeoutMsMin = 1_000;
+export const rebalanceTimeoutMsMax = 60 * 60_000;
+/** Somebody looks for expired sessions and grown topics at least this often, while there are heartbeats. */
+export const groupCheckMsMax = 60_000;
+/** Partitions that change hands in one step: a DynamoDB transaction has 100 actions, one is the member's own. */
+export const handOverPartitionsMax = 99;
+/** Kafka's `offset.metadata.max.bytes`. */
+export const offsetMetadataBytesMax = 4_096;
+/** Offsets of one request to commit. */
+export const commitOffsetsMax = 10_000;
+/** Kafka's `offsets.retention.minutes`: 7 days after the group was last used, while it is empty. */
+export const offsetsRetentionMs = 7 * 24 * 60 * 60_000;
+/** Groups on one page of the list. */
+export const groupsPageMax = 1_000;
+
 // ---- the HTTP door
 /** Frames of one produce request with record batches. */
 export const framesMax = 10_000;
@@ -93,4 +121,5 @@ assert(
   headProducersRefused + appendProducersMax - rollProducersMax < headProducersRefused,
   'a roll makes room in a head that is full of producers',
 );
+assert(heartbeatIntervalMsMax * 3 <= sessionTimeoutMsDefault, 'a session survives two lost heartbeats');
 assert(tailEntriesMax < tailEntriesRefused, 'a tail is rolled before it is refused');

@@ -10,12 +10,40 @@
  * | producer | topic id, partition, producer id | roll: a state the head has no room for                     | taken back by    |
  * |          |                                  |                                                            | the next append  |
  * | counter  | `producerId`                     | a producer id: always                                      | never            |
+ * | group    | group id                         | join, leave, a changed subscription or topic, eviction:    | delete of the    |
+ * |          |                                  | if `version` is the one read; `checkAt` alone: if it is    | group            |
+ * |          |                                  | the one read                                               |                  |
+ * | session  | group id, member id              | join: with the group; heartbeat: if `memberEpoch` is the   | leave, eviction  |
+ * |          |                                  | sender's; hand-over: if `version` is the one read          | (with the group) |
+ * | offset   | group id, topic id, partition    | hand-over: if `version` is the one read (claim), or the    | delete of the    |
+ * |          |                                  | owner is the giver (release); commit: if the owner is the  | group            |
+ * |          |                                  | sender and its epoch is not below `owner.memberEpoch`      |                  |
  *
  * Pages are keyed by their **last** offset: the page that holds an offset is then the first one whose key is not below
  * it, and the pages behind it follow, so that one request answers both.
+ *
+ * Who owns a partition in a group is said by the partition's offset item and nowhere else, so that two members never own
+ * it, whatever the rest says. A session lists what its member owns: both change in one atomic hand-over. An owner whose
+ * session is gone, or does not list the partition, owns it no longer, and whoever the group's targets name next may claim.
+ *
+ * A heartbeat that changes nothing reads the group's few epochs and writes the sender's session, both small whatever the
+ * size of the group. Members with their targets lie apart from those epochs, and are read when something changes.
  */
 
-import type { ObjectId, Offset, Partition, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicName } from '../ids.ts';
+import type {
+  GroupId,
+  InstanceId,
+  MemberId,
+  ObjectId,
+  Offset,
+  Partition,
+  ProducerEpoch,
+  ProducerId,
+  Timestamp,
+  TopicId,
+  TopicName,
+} from '../ids.ts';
+import type { Assignment } from './assignment.ts';
 
 /** Config by Kafka's dotted names; only what was set for this topic, defaults are not stored. */
 export type StoredTopicConfig = Readonly<Record<string, string>>;
@@ -83,4 +111,95 @@ export interface Page {
   /** Highest timestamp in this page and all before it: never falls, so pages can be searched by time. */
   readonly maxTimestampSoFar: Timestamp;
   readonly entries: readonly BatchCoordinates[];
+}
+
+// ---- groups
+
+/** What a heartbeat reads of a group. */
+export interface GroupHead {
+  readonly groupId: GroupId;
+  /** Rises by one with every change of the group, `checkAt` aside. */
+  readonly version: number;
+  /** Rises when there is a new target assignment; the group's epoch and its assignment epoch are one here. */
+  readonly groupEpoch: number;
+  readonly memberCount: number;
+  /** The first heartbeat from then on looks for expired sessions and changed topics. */
+  readonly checkAt: Timestamp;
+  /** When the last member left or the last offset was committed without one; undefined while there are members. */
+  readonly emptySince: Timestamp | undefined;
+  /** Offsets committed at an earlier group epoch have expired, or were deleted with the group. */
+  readonly offsetsFromEpoch: number;
+}
+
+export type AssignorName = 'uniform' | 'range';
+
+export interface GroupMember {
+  readonly memberId: MemberId;
+  readonly instanceId: InstanceId | undefined;
+  /** Also of topics that do not exist, yet. */
+  readonly topics: readonly TopicName[];
+  readonly assignor: AssignorName;
+  readonly targetAssignment: Assignment;
+}
+
+/** A topic as the targets were made for it. */
+export interface GroupTopic {
+  readonly topic: TopicName;
+  readonly topicId: TopicId;
+  readonly partitionCount: number;
+}
+
+export interface Group extends GroupHead {
+  /** By member id. */
+  readonly members: readonly GroupMember[];
+  /** All that exist of those that someone subscribes to, by name. */
+  readonly topics: readonly GroupTopic[];
+}
+
+/** `AWAY` is ours: a static member that left for a while; its target is kept, it owns nothing. */
+export type MemberState = 'STABLE' | 'UNREVOKED_PARTITIONS' | 'UNRELEASED_PARTITIONS' | 'AWAY';
+
+export interface MemberSession {
+  readonly memberId: MemberId;
+  /** Rises by one with every change, `seenAt` aside. */
+  readonly version: number;
+  /** 0 while the member is away. */
+  readonly memberEpoch: number;
+  /** The one before: a member whose answer was lost comes back with it. */
+  readonly previousMemberEpoch: number;
+  readonly state: MemberState;
+  /** The last heartbeat. */
+  readonly seenAt: Timestamp;
+  readonly sessionTimeoutMs: number;
+  readonly rebalanceTimeoutMs: number;
+  /** When the member must have given up what is pending; undefined when nothing is. */
+  readonly revokeBy: Timestamp | undefined;
+  /** With what is pending revocation all that the member owns. */
+  readonly currentAssignment: Assignment;
+  readonly partitionsPendingRevocation: Assignment;
+}
+
+export interface OffsetOwner {
+  readonly memberId: MemberId;
+  /** The member's epoch when it was given the partition; commits of earlier epochs are stale (KIP-1251). */
+  readonly memberEpoch: number;
+}
+
+export interface CommittedOffset {
+  /** The next offset to read. */
+  readonly offset: Offset;
+  readonly metadata: string;
+  readonly committedAt: Timestamp;
+  /** The sender's member epoch, or without a member the group epoch. */
+  readonly epoch: number;
+}
+
+export interface OffsetItem {
+  readonly topicId: TopicId;
+  readonly partition: Partition;
+  /** Rises by one whenever the partition changes hands. */
+  readonly version: number;
+  readonly owner: OffsetOwner | undefined;
+  /** Undefined before the first commit. */
+  readonly committed: CommittedOffset | undefined;
 }

@@ -1,0 +1,93 @@
+/** Who is in a group and what each of its members shall have: pure, one new group for every change. */
+
+import type { GroupId, MemberId, Timestamp } from '../ids.ts';
+import { groupCheckMsMax, offsetsRetentionMs } from '../limits.ts';
+import { noPartitions } from '../store/assignment.ts';
+import type { AssignorName, Group, GroupHead, GroupMember, GroupTopic, MemberSession } from '../store/items.ts';
+import { assignRange } from './assign-range.ts';
+import { assignUniform } from './assign-uniform.ts';
+import type { Assignor } from './assignor.ts';
+import { overAt } from './reconcile.ts';
+
+export const assignors: Readonly<Record<AssignorName, Assignor>> = { uniform: assignUniform, range: assignRange };
+
+/** A group that nobody has used. */
+export function newGroup(groupId: GroupId, nowMs: Timestamp): Group {
+  const epochs = { version: 0, groupEpoch: 0, offsetsFromEpoch: 0 };
+  return { groupId, ...epochs, memberCount: 0, checkAt: nowMs, emptySince: nowMs, members: [], topics: [] };
+}
+
+/**
+ * The group with `members` and `topics`, whose targets are those of before; the group itself when both are as they were.
+ * The epoch rises, and targets are made anew, when a member came or went, a subscription or assignor changed, or a topic
+ * came, went or grew; not when a static member came back under another id.
+ */
+export function nextGroup(
+  group: Group,
+  members: readonly GroupMember[],
+  topics: readonly GroupTopic[],
+  nowMs: Timestamp,
+): Group {
+  const next = { members: members.toSorted(byMemberId), topics: topics.toSorted(byTopic) };
+  const hasNewTarget = matterOf(next) !== matterOf(group);
+  if (!hasNewTarget && idsOf(next.members) === idsOf(group.members)) return group;
+  const groupEpoch = group.groupEpoch + (hasNewTarget ? 1 : 0);
+  return {
+    ...group,
+    version: group.version + 1,
+    groupEpoch,
+    memberCount: members.length,
+    emptySince: members.length > 0 ? undefined : (group.emptySince ?? nowMs),
+    offsetsFromEpoch: areOffsetsExpired(group, nowMs) ? groupEpoch : group.offsetsFromEpoch,
+    members: hasNewTarget ? withTargets(next) : next.members,
+    topics: next.topics,
+  };
+}
+
+type Plan = Pick<Group, 'members' | 'topics'>;
+
+function withTargets({ members, topics }: Plan): readonly GroupMember[] {
+  const topicIds = new Map(topics.map(({ topic, topicId }) => [topic, topicId]));
+  const assign = assignors[assignorOf(members)];
+  const targets = assign({
+    partitionCounts: new Map(topics.map(({ topicId, partitionCount }) => [topicId, partitionCount])),
+    members: members.map((member) => ({
+      memberId: member.memberId,
+      instanceId: member.instanceId,
+      topicIds: new Set(member.topics.flatMap((topic) => topicIds.get(topic) ?? [])),
+      before: member.targetAssignment,
+    })),
+  });
+  return members.map((member) => ({ ...member, targetAssignment: targets.get(member.memberId) ?? noPartitions }));
+}
+
+/** The one that most members ask for; `uniform` when there are as many for both. */
+export function assignorOf(members: readonly GroupMember[]): AssignorName {
+  return members.filter(({ assignor }) => assignor === 'range').length * 2 > members.length ? 'range' : 'uniform';
+}
+
+/** What targets are made of. A static member is known by its instance. */
+function matterOf({ members, topics }: Plan): string {
+  const subscriptions = members.map((member) => [
+    member.instanceId ?? member.memberId,
+    member.instanceId === undefined,
+    member.assignor,
+    [...member.topics].sort(),
+  ]);
+  return JSON.stringify([subscriptions.map((one) => JSON.stringify(one)).sort(), topics]);
+}
+
+const idsOf = (members: readonly GroupMember[]) => members.map(({ memberId }) => memberId).join();
+const byMemberId = (one: GroupMember, other: GroupMember) => (one.memberId < other.memberId ? -1 : 1);
+const byTopic = (one: GroupTopic, other: GroupTopic) => (one.topic < other.topic ? -1 : 1);
+
+/** Kafka keeps them for a time after the group became empty; here a commit without a member begins that time anew. */
+export function areOffsetsExpired({ memberCount, emptySince }: GroupHead, nowMs: Timestamp): boolean {
+  return memberCount === 0 && emptySince !== undefined && nowMs - emptySince > offsetsRetentionMs;
+}
+
+/** When somebody must look at the group again: as soon as one of the others' sessions can be over. */
+export function nextCheckAt(sessions: readonly MemberSession[], me: MemberId | undefined, nowMs: Timestamp): Timestamp {
+  const others = sessions.filter(({ memberId }) => memberId !== me);
+  return Math.min(nowMs + groupCheckMsMax, ...others.map(overAt));
+}
