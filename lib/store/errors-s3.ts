@@ -116,13 +116,14 @@ export function s3Failure(error: unknown, { operation, bucket, region, what }: F
   if (isLogError(cause)) return cause;
   const kind = cause === undefined ? 'transient' : s3ErrorKind(cause);
   if (kind === 'other' && region !== undefined && statusOf(cause) === undefined) return cause; // A bug.
+  const attempts = error.errors.length === 1 ? 'one attempt' : `${error.errors.length} attempts`;
   const where = `bucket ${bucket} in region ${region}`;
   const tried = `${operation} of ${what} in ${where}`;
   const action = `${actions[operation]} on the ${operation === 'ListObjectsV2' ? 'bucket' : "bucket's objects"}`;
   const messages: Record<S3ErrorKind, string> = {
-    transient: `${tried} had no good answer in ${error.errors.length} attempts: ${told(cause)}`,
-    busy: `${tried} was turned down in ${error.errors.length} attempts: s3 asks for less load (${told(cause)})`,
-    taken: `${tried} found every name taken in ${error.errors.length} attempts`,
+    transient: `${tried} had no good answer in ${attempts}: ${told(cause)}`,
+    busy: `${tried} was turned down in ${attempts}: s3 asks for less load (${told(cause)})`,
+    taken: `${tried} found every name taken in ${attempts}`,
     'missing object': `${what} is not there in ${where}`,
     'out of range': `${what} in ${where} is shorter than the range asked for`,
     'missing bucket': `bucket ${bucket} is not there; check its name, its account and the region (${region})`,

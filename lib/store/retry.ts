@@ -35,13 +35,18 @@ export class AttemptTimeout extends Error {
  */
 export class RetryError extends Error {
   override readonly name = 'RetryError';
-  readonly errors: readonly unknown[];
   readonly reason: 'refused' | 'deadline' | 'attempts';
+  /** Private, so that who logs the error writes its cause and not every attempt. */
+  readonly #errors: readonly unknown[];
 
   constructor(reason: 'refused' | 'deadline' | 'attempts', errors: readonly unknown[]) {
     super(`${errors.length} attempts failed (${reason})`, { cause: errors.at(-1) });
-    this.errors = errors;
+    this.#errors = errors;
     this.reason = reason;
+  }
+
+  get errors(): readonly unknown[] {
+    return this.#errors;
   }
 }
 

@@ -76,6 +76,7 @@ describe('retry', () => {
       Promise.reject(errors[number - 1]),
     );
     expect(error).toMatchObject({ reason: 'refused', errors, cause: errors[1] });
+    expect(Object.keys(error ?? {}), 'a log line has the cause alone').not.toContain('errors');
   });
 
   test('an attempt without an answer is aborted and left behind, even if it does not listen', async () => {
