@@ -5,7 +5,7 @@
  * function, so the produce function must not delete topics.
  */
 
-import { Readable, type Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { App } from '../lib/api/app.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -75,20 +75,10 @@ export function createHandlers(deps: HandlerDeps) {
         const { response, effect } = await respond(form, event, invoke);
         const { status, headers } = response;
         if (isEventStream(response)) {
-          const head = { statusCode: status, headers: Object.fromEntries(headers) };
-          let answerBytes = 0;
-          const pieces = async function* () {
-            for await (const piece of response.body ?? []) {
-              answerBytes += piece.byteLength;
-              yield piece;
-            }
-          };
-          await pipeline(pieces, begin(stream, head));
-          return { status, code: undefined, answerBytes };
+          return { status, code: undefined, answerBytes: await send(begin, stream, response, response.body ?? []) };
         }
         const answer = fitHeaders(form, { status, headers, body: await bytesOf(response) }, effect);
-        const head = { statusCode: answer.status, headers: Object.fromEntries(answer.headers) };
-        await pipeline(Readable.from([answer.body], { objectMode: false }), begin(stream, head));
+        await send(begin, stream, answer, [answer.body]);
         return servedOf(answer);
       });
     };
@@ -198,6 +188,24 @@ function requestOf({ method, target, headers }: EventRequest, signal: AbortSigna
 
 function isRead({ method, target }: EventRequest): boolean {
   return method === 'GET' || method === 'HEAD' || /\/fetch(\?|$)/.test(target);
+}
+
+/** Gives the bytes sent. */
+async function send(
+  begin: BeginStream,
+  stream: Writable,
+  { status, headers }: Pick<Answer, 'status' | 'headers'>,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<number> {
+  let bytes = 0;
+  const counted = async function* () {
+    for await (const piece of pieces) {
+      bytes += piece.byteLength;
+      yield piece;
+    }
+  };
+  await pipeline(counted, begin(stream, { statusCode: status, headers: Object.fromEntries(headers) }));
+  return bytes;
 }
 
 function isEventStream({ headers }: Response): boolean {

@@ -44,7 +44,7 @@ async function bundleFunction(name: BundleName, folder: string): Promise<number>
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning',
-    plugins: [trimPlugin(name === 'topics' ? trims : [...trims, ...openapiTrims])],
+    plugins: [trimPlugin([...trims, ...trimsOf[name]])],
   });
   await copyFile(
     fileURLToPath(import.meta.resolve('@platformatic/wasm-utils')).replace(/index\.js$/, 'native.wasm'),
@@ -111,10 +111,7 @@ const trims: readonly Trim[] = [
       '/(Sha256Js|Sha1Js|Md5Js|sdk-stream-mixin\\.browser|AdaptiveRetryStrategy|getInstanceMetadataRegion|' +
         'HeaderFormatter|S3ExpressIdentityProviderImpl|CreateSessionCommand|DescribeEndpointsCommand)\\.js$',
     ),
-    replace: (source) =>
-      [...source.matchAll(/^export (const|class|function|async function) (\w+)/gm)]
-        .map(([, kind, name]) => (kind === 'class' ? `export class ${name} {}` : `export const ${name} = undefined;`))
-        .join(''),
+    replace: emptied,
   },
   {
     // Signatures for several regions at once are those of access points. 3 KB.
@@ -141,23 +138,34 @@ const trims: readonly Trim[] = [
   },
 ];
 
-/** The document is the topics function's; schemas elsewhere only check. 25 KB. */
-const openapiTrims: readonly Trim[] = [
-  {
-    filter: /lib\/api\/openapi\.ts$/,
-    replace: () => "export const openapiText = () => { throw new Error('the topics function has the document'); };",
-  },
-  {
-    filter: /zod\/v4\/classic\/schemas\.js$/,
-    replace: (source) =>
-      source
-        .replace(/^import \* as processors from .*$/m, 'const processors = {};')
-        .replace(
-          /^import \{ createStandardJSONSchemaMethod, createToJSONSchemaMethod \} from .*$/m,
-          'const createStandardJSONSchemaMethod = () => undefined, createToJSONSchemaMethod = () => undefined;',
-        ),
-  },
-];
+/** Schemas make the OpenAPI document in the topics function; elsewhere they only check. 19 KB. */
+const documentTrim: Trim = {
+  filter: /zod\/v4\/classic\/schemas\.js$/,
+  replace: (source) =>
+    source
+      .replace(/^import \* as processors from .*$/m, 'const processors = {};')
+      .replace(
+        /^import \{ createStandardJSONSchemaMethod, createToJSONSchemaMethod \} from .*$/m,
+        'const createStandardJSONSchemaMethod = () => undefined, createToJSONSchemaMethod = () => undefined;',
+      ),
+};
+
+/** Behind routes that the function refuses before their handlers are asked. */
+const trimsOf: Readonly<Record<BundleName, readonly Trim[]>> = {
+  produce: [documentTrim, { filter: /\/lib\/api\/(openapi|topics|fetch-records)\.ts$/, replace: emptied }],
+  fetch: [
+    documentTrim,
+    { filter: /\/lib\/api\/(openapi|topics|produce-records|produce-batches)\.ts$/, replace: emptied },
+  ],
+  topics: [],
+};
+
+/** The module's names without what they stand for. */
+function emptied(source: string): string {
+  return [...source.matchAll(/^export (const|class|function|async function) (\w+)/gm)]
+    .map(([, kind, name]) => (kind === 'class' ? `export class ${name} {}` : `export const ${name} = undefined;`))
+    .join('');
+}
 
 function trimPlugin(wanted: readonly Trim[]): Plugin {
   return {
