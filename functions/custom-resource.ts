@@ -55,20 +55,22 @@ const reasonCharsMax = 1_000;
 
 export function topicResource(log: Pick<Log, 'topics'>, clock: Clock): OtherEvents {
   return {
+    api: 'topicResource',
     accepts: (event) => typeof event === 'object' && event !== null && 'RequestType' in event && 'ResponseURL' in event,
 
     async answer(input, invoke) {
       const event = resourceEvent.parse(input);
-      let told: Readonly<Record<string, unknown>>;
+      let outcome: Outcome;
       try {
-        const { physicalId, data } = await within(clock, invoke, changeTopic(log.topics, event));
-        told = { Status: 'SUCCESS', PhysicalResourceId: physicalId, Data: data };
+        outcome = await within(clock, invoke, changeTopic(log.topics, event));
       } catch (error) {
         // A failed Create is followed by a Delete of this id, which is then no topic's.
         const PhysicalResourceId = event.PhysicalResourceId ?? `failed-${event.LogicalResourceId}`;
-        told = { Status: 'FAILED', PhysicalResourceId, Reason: reasonOf(error, invoke) };
+        await tell(event, { Status: 'FAILED', PhysicalResourceId, Reason: reasonOf(error, invoke) });
+        return error;
       }
-      await tell(event, told);
+      await tell(event, { Status: 'SUCCESS', PhysicalResourceId: outcome.physicalId, Data: outcome.data });
+      return undefined;
     },
   };
 }

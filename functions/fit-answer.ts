@@ -110,7 +110,7 @@ function tooLarge(bytes: number, effect: Effect): Answer {
   return problemAnswer(new LogError('MESSAGE_TOO_LARGE', message, { details, effect }));
 }
 
-export function problemAnswer(error: LogError): Answer {
+function problemAnswer(error: LogError): Answer {
   const problem = errorToProblem(error);
   const headers = new Headers({ 'content-type': problemContentType });
   return { status: problem.status, headers, body: Buffer.from(JSON.stringify(problem)) };

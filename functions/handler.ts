@@ -8,13 +8,14 @@
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { App } from '../lib/api/app.ts';
+import { problemOf, problemResponse } from '../lib/api/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { OpenLog } from '../lib/create-log.ts';
-import { type Effect, isLogError, LogError } from '../lib/errors.ts';
+import { type Effect, LogError } from '../lib/errors.ts';
 import { eventStreamContentType, parsePartitions, partitionsHeader } from '../lib/wire.ts';
 import { collectEvents } from './event-stream.ts';
 import { type Answer, type EventRequest, encodeAnswer, formOf, isText, parseRequest } from './events.ts';
-import { type AnswerForm, fetchBytesMax, fitAnswer, fitHeaders, problemAnswer, requestBytesMax } from './fit-answer.ts';
+import { type AnswerForm, fetchBytesMax, fitAnswer, fitHeaders, requestBytesMax } from './fit-answer.ts';
 import type { Invoke, InvokeSlot, LambdaContext } from './invoke.ts';
 import { type PlainForm, plainResult } from './plain-form.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -31,8 +32,11 @@ export interface HandlerDeps {
 
 /** Events that are no requests. */
 export interface OtherEvents {
+  /** Names them in the request line. */
+  readonly api: string;
   accepts(event: unknown): boolean;
-  answer(event: unknown, invoke: Invoke): Promise<void>;
+  /** Gives the failure that its caller was told of. Throws when nobody could be told. */
+  answer(event: unknown, invoke: Invoke): Promise<unknown>;
 }
 
 /** One payload in, one out. Throws for failures of the plain form alone. */
@@ -107,8 +111,10 @@ export function createHandlers(deps: HandlerDeps) {
 
   async function answerWhole(form: AnswerForm, event: unknown, invoke: Invoke): Promise<Served & { answer?: Answer }> {
     if (others?.accepts(event) === true) {
-      await others.answer(event, invoke);
-      return { status: 200, code: undefined, answerBytes: 0 };
+      invoke.line = { api: others.api };
+      const failure = await others.answer(event, invoke);
+      const problem = failure === undefined ? undefined : problemOf(failure, telemetry.failed);
+      return { status: problem?.status ?? 200, code: problem?.code, answerBytes: 0 };
     }
     invoke.fetchBytesMax = fetchBytesMax;
     const { response, effect } = await respond(form, event, invoke);
@@ -134,12 +140,7 @@ export function createHandlers(deps: HandlerDeps) {
       if (response === undefined) throw new LogError('REQUEST_TIMED_OUT', 'the function ran out of time', { effect });
       return { response, effect };
     } catch (error) {
-      if (!isLogError(error)) telemetry.failed(error);
-      const told = isLogError(error)
-        ? error
-        : new LogError('UNKNOWN_SERVER_ERROR', 'an unexpected failure; the log of the function has the details');
-      const { status, headers, body } = problemAnswer(told);
-      return { response: new Response(body, { status, headers }), effect };
+      return { response: problemResponse(problemOf(error, telemetry.failed)), effect };
     }
   }
 

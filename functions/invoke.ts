@@ -10,7 +10,7 @@
  * ```
  */
 
-import type { FinishedRequest } from '../lib/api/app.ts';
+import type { RequestLine } from '../lib/api/http.ts';
 import type { Clock } from '../lib/clock.ts';
 import { assert } from '../lib/errors.ts';
 import type { Timestamp } from '../lib/ids.ts';
@@ -47,8 +47,8 @@ export interface Invoke {
   readonly usage: Usage;
   /** Bytes of frames one fetch may hand out; undefined where the answer is streamed. */
   fetchBytesMax?: number;
-  /** What the app says of the request when its answer begins. */
-  line?: FinishedRequest;
+  /** What the app says of the request when its answer begins; absent where the event was refused before. */
+  line?: RequestLine & { readonly method?: string };
 }
 
 export class InvokeSlot {

@@ -100,6 +100,9 @@ test('fewer partitions fail clearly and change nothing', async () => {
   expect(shrunk.Reason).toMatch(/^INVALID_PARTITIONS: topic orders has 3 partitions, 2 are wanted; .*never removed/);
   expect(shrunk.Reason).toContain('--resources-to-skip');
   expect((await functions.log.topics.describe(topic)).config['max.message.bytes']?.value).toBe('100000');
+  expect(functions.finished.at(-1)).toMatchObject({ status: 400, code: 'INVALID_PARTITIONS' });
+  expect(functions.finished.at(-1)?.invoke.line).toEqual({ api: 'topicResource' });
+  expect(functions.failures).toEqual([]);
 });
 
 test('another name is another topic; the old one then goes as its own properties say', async () => {
@@ -179,6 +182,9 @@ test('a failure without a word of its own is told as well, and CloudFormation ta
   const told = await send(functions, 'Create');
   expect(told.Status).toBe('FAILED');
   expect(answers[0]?.bytes).toBeLessThan(4096);
+  // The whole story is in the log.
+  expect(functions.failures).toEqual([expect.objectContaining({ message: 'x'.repeat(10_000) })]);
+  expect(functions.finished[0]).toMatchObject({ status: 500, code: 'UNKNOWN_SERVER_ERROR' });
 });
 
 test('a topic that is not ready in time is told in time', async () => {
