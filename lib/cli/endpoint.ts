@@ -1,29 +1,55 @@
-/** Where the log is: the option that every command but `dev` has, and the client behind it. */
+/** Where the log is: the options that every command but `dev` has, and the client behind them. */
 
 import { type Command, Option } from 'commander';
-import { Millrace } from '../client/index.ts';
-import { parseEndpoint } from './parse.ts';
+import { awsServiceOf } from '../client/aws-auth.ts';
+import { type AwsAuth, Millrace } from '../client/index.ts';
+import { parseEndpoint, parseRegion } from './parse.ts';
 
 export interface EndpointOptions {
   readonly endpoint: string;
+  readonly region?: string;
 }
 
 /** In this order: the option, the variable MILLRACE_ENDPOINT, the address of `millrace dev`. */
 export function addEndpointOption(command: Command): Command {
-  return command.addOption(
-    new Option('--endpoint <url>', 'address of the log')
-      .env('MILLRACE_ENDPOINT')
-      .default('http://127.0.0.1:8092')
-      .argParser(parseEndpoint),
-  );
+  return command
+    .addOption(
+      new Option('--endpoint <url>', 'address of the log')
+        .env('MILLRACE_ENDPOINT')
+        .default('http://127.0.0.1:8092')
+        .argParser(parseEndpoint),
+    )
+    .option(
+      '--region <region>',
+      'sign requests for this AWS region (default: as the name of an AWS endpoint says)',
+      parseRegion,
+    );
 }
 
 /** Runs `work` with a client, and closes it whatever happens. */
-export async function withClient<T>({ endpoint }: EndpointOptions, work: (log: Millrace) => Promise<T>): Promise<T> {
-  const log = new Millrace({ endpoint });
+export async function withClient<T>(options: EndpointOptions, work: (log: Millrace) => Promise<T>): Promise<T> {
+  const { endpoint } = options;
+  const auth = authOf(options);
+  const log = new Millrace({ endpoint, ...(auth !== undefined && { auth }) });
   try {
     return await work(log);
   } finally {
     await log.close();
   }
+}
+
+/**
+ * Keys in the environment are taken as they are, so that they do without the AWS SDK; it is asked for everything else, and
+ * where a profile is named.
+ */
+function authOf({ endpoint, region }: EndpointOptions): AwsAuth | undefined {
+  if (region === undefined && awsServiceOf(new URL(endpoint).hostname) === undefined) return undefined;
+  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE } = process.env;
+  const hasKeys = AWS_ACCESS_KEY_ID && AWS_SECRET_ACCESS_KEY && !AWS_PROFILE;
+  const credentials = hasKeys && {
+    accessKeyId: AWS_ACCESS_KEY_ID,
+    secretAccessKey: AWS_SECRET_ACCESS_KEY,
+    ...(AWS_SESSION_TOKEN && { sessionToken: AWS_SESSION_TOKEN }),
+  };
+  return { ...(region !== undefined && { region }), ...(credentials && { credentials }) };
 }

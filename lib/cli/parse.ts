@@ -145,6 +145,12 @@ export function parseEndpoint(text: string): string {
   return text.replace(/\/+$/, '');
 }
 
+export function parseRegion(text: string): string {
+  if (!/^[a-z]{2,}(-[a-z]+)+-\d+$/.test(text))
+    throw new InvalidArgumentError('use the name of an AWS region such as eu-central-1');
+  return text;
+}
+
 function safeInteger(digits: string): number {
   const value = Number(digits);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError(`use a number up to ${Number.MAX_SAFE_INTEGER}`);
