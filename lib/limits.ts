@@ -20,14 +20,16 @@ export const batchDecompressedBytesMax = 64 * MiB;
 export const requestBytesMax = 32 * MiB;
 
 // ---- the index
-/** A tail with more entries than this is rolled into a page: one roll in 17 appends. */
-export const tailEntriesMax = 16;
+/** A tail with more entries than this is rolled into a page: one roll in 21 appends. */
+export const tailEntriesMax = 20;
 /** A tail this long refuses appends until it is rolled, so that a head never outgrows one DynamoDB item. */
 export const tailEntriesRefused = 256;
 /** Batches of one partition that lie side by side share one entry up to this many bytes. */
 export const entryBytesMax = 1 * MiB;
 /** Producer states a head keeps after a roll; the ones unused for longest move to items of their own. */
 export const headProducersMax = 16;
+/** States that stay when the others had no part in the tail that is rolled: producers that have gone cost nothing. */
+export const headProducersIdleMax = 4;
 /** A head with this many producers refuses appends until a roll has moved some (DynamoDB: conditions are bounded). */
 export const headProducersRefused = 200;
 /** Producers of one append to DynamoDB: 4 of the 300 operators that a condition may have for each of them. */

@@ -114,7 +114,7 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
     for (let rolls = 0; ; rolls++) {
       const commit = await metadataStore.commitBatches({ topicId: topic.topicId, partition, batches });
       if (commit.outcome === 'committed') {
-        roller.rollWhenDue(commit.head);
+        roller.rollWhenDue(commit);
         return commit.batches;
       }
       if (commit.outcome === 'missing') {

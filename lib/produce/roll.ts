@@ -2,11 +2,13 @@
 
 import { isRollDue } from '../store/head.ts';
 import type { Head } from '../store/items.ts';
-import type { MetadataStore } from '../store/metadata-store.ts';
+import type { CommitOutcome, MetadataStore } from '../store/metadata-store.ts';
+
+type Committed = CommitOutcome & { readonly outcome: 'committed' };
 
 export interface Roller {
-  /** Starts a roll if one is due and none is under way for this partition; returns at once. */
-  rollWhenDue(head: Head): void;
+  /** Starts a roll if this commit made one due and none is under way for this partition; returns at once. */
+  rollWhenDue(commit: Committed): void;
   /** Rolls now and waits. Throws the store's error. */
   roll(head: Head): Promise<void>;
   /** Resolves when no roll is under way. */
@@ -23,11 +25,13 @@ export function createRoller(deps: { readonly metadataStore: MetadataStore }): R
 
   return {
     roll,
-    rollWhenDue(head) {
+    rollWhenDue({ batches, head }) {
       const key = `${head.topicId}/${head.partition}`;
-      if (!isRollDue(head) || underWay.has(key)) return;
-      // An error here hurts nobody yet: the next append tries again, and a tail that grows far too long makes the
-      // append itself roll, which then tells the error to its caller.
+      const first = batches.find(({ outcome }) => outcome === 'committed');
+      if (first === undefined || !('baseOffset' in first) || underWay.has(key)) return;
+      if (!isRollDue(head, first.baseOffset)) return;
+      // An error here hurts nobody yet: a later append tries again, and a tail that grows far too long makes the append
+      // itself roll, which then tells the error to its caller.
       const rolling = roll(head)
         .catch(() => undefined)
         .finally(() => underWay.delete(key));

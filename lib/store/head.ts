@@ -1,8 +1,8 @@
 /** What an append and a roll make of a head: pure, so that every metadata store does the same. */
 
 import { assert } from '../errors.ts';
-import type { ProducerId } from '../ids.ts';
-import { entryBytesMax, headProducersMax, tailEntriesMax } from '../limits.ts';
+import type { Offset, ProducerId } from '../ids.ts';
+import { entryBytesMax, headProducersIdleMax, headProducersMax, tailEntriesMax } from '../limits.ts';
 import { joinCoordinates } from './coordinates.ts';
 import type { Head, Page, ProducerState } from './items.ts';
 import type { BatchOutcome, NewBatch } from './metadata-store.ts';
@@ -57,14 +57,31 @@ export function appendToHead(
   return { head: { ...head, logEndOffset, logBytes, tail, producers: [...producers.values()] }, outcomes, takenBack };
 }
 
-/** Whether the tail is long enough to be moved into a page. */
-export function isRollDue(head: Head): boolean {
-  return head.tail.length > tailEntriesMax;
+/**
+ * Whether the append that took the offsets from `appendedFrom` on is the one to move the tail into a page: the one that makes
+ * it longer than `tailEntriesMax`, and should that roll fail, than twice as many, and so on. Of many processes that append to
+ * one head, one rolls; where all did, all but one would have paid for a roll that is lost.
+ */
+export function isRollDue(head: Head, appendedFrom: Offset): boolean {
+  let entriesBefore = head.tail.length;
+  for (let offset = head.logEndOffset; offset > appendedFrom && entriesBefore > 0; ) {
+    entriesBefore -= 1;
+    offset -= head.tail[entriesBefore]?.offsetCount ?? 0;
+  }
+  return marksPassed(head.tail.length) > marksPassed(entriesBefore);
+}
+
+const marksPassed = (entries: number) => Math.floor(Math.max(0, entries - 1) / tailEntriesMax);
+
+/** Rises with every batch of a producer, whatever its epoch. */
+export function lastBaseOffset(state: ProducerState): Offset {
+  return state.batches.at(-1)?.baseOffset ?? -1;
 }
 
 /**
  * Moves the entries of `seen` into a page. `stored` may have grown since: its tail begins with the tail of `seen`.
- * Producers beyond those a head keeps leave with it, the longest unused first.
+ * Producers beyond those a head keeps leave with it, the longest unused first: a state is billed with every append. Fewer
+ * are kept of those that had no part in this tail.
  */
 export function rollHead(
   stored: Head,
@@ -78,7 +95,10 @@ export function rollHead(
   );
   const offsetCount = seen.tail.reduce((sum, entry) => sum + entry.offsetCount, 0);
   const tailBase = seen.tailBase + offsetCount;
-  const movedProducers = stored.producers.slice(0, Math.max(0, stored.producers.length - headProducersMax));
+  const count = stored.producers.length;
+  const idleCount = stored.producers.filter((state) => lastBaseOffset(state) < seen.tailBase).length;
+  const movedCount = Math.max(0, count - headProducersMax, Math.min(idleCount, count - headProducersIdleMax));
+  const movedProducers = stored.producers.slice(0, movedCount);
   const movedProducerIds = movedProducers.map((state) => state.producerId);
   return {
     page: { baseOffset: seen.tailBase, lastOffset: tailBase - 1, maxTimestampSoFar, entries: seen.tail },

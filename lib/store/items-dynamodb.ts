@@ -35,6 +35,7 @@
 import type { AttributeValue, CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 import { assert } from '../errors.ts';
 import type { Offset, Partition, ProducerEpoch, ProducerId, TopicId, TopicName } from '../ids.ts';
+import { lastBaseOffset } from './head.ts';
 import type { Head, Page, ProducerState, TopicItem } from './items.ts';
 import { addToSequence, advanceProducer } from './producer-state.ts';
 import { decodeEntries, decodeState, encodeEntry, encodeState } from './tail-entries.ts';
@@ -174,8 +175,10 @@ export function decodeHead(topicId: TopicId, partition: Partition, item: Item): 
   for (const { coordinates, batches } of tail) {
     for (const { producerId, producerEpoch, offsetDelta, baseSequence, recordCount, timestamp } of batches) {
       const batch = { baseSequence, recordCount, baseOffset: baseOffset + offsetDelta, timestamp };
-      const state = advanceProducer(states.get(producerId), { producerId, producerEpoch, baseSequence }, batch);
-      states.set(producerId, state);
+      const state = states.get(producerId);
+      // A state that moved out while batches of it stayed in the tail, and was taken back, has them already.
+      if (state !== undefined && lastBaseOffset(state) >= batch.baseOffset) continue;
+      states.set(producerId, advanceProducer(state, { producerId, producerEpoch, baseSequence }, batch));
     }
     baseOffset += coordinates.offsetCount;
   }
@@ -199,11 +202,6 @@ export function decodeHead(topicId: TopicId, partition: Partition, item: Item): 
     producers: producers.toSorted((a, b) => lastBaseOffset(a) - lastBaseOffset(b)),
     movedProducerIdMax: movedProducerIdMax === noMovedProducer ? undefined : movedProducerIdMax,
   };
-}
-
-/** Rises with every batch of a producer, whatever its epoch. */
-export function lastBaseOffset(state: ProducerState): Offset {
-  return state.batches.at(-1)?.baseOffset ?? -1;
 }
 
 // ---- pages and producers

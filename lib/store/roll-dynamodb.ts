@@ -2,9 +2,9 @@
 
 import type { AttributeValue, Update } from '@aws-sdk/client-dynamodb';
 import { assert, LogError } from '../errors.ts';
-import { headProducersMax, rollProducersMax } from '../limits.ts';
+import { rollProducersMax } from '../limits.ts';
 import { DynamoDbCall, inParallel } from './call-dynamodb.ts';
-import { rollHead } from './head.ts';
+import { lastBaseOffset, rollHead } from './head.ts';
 import type { Head, Page, ProducerState } from './items.ts';
 import {
   binaryValue,
@@ -14,7 +14,6 @@ import {
   expectedAfter,
   headKey,
   type Item,
-  lastBaseOffset,
   numberValue,
 } from './items-dynamodb.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
@@ -108,9 +107,9 @@ function headUpdate({ seen, stored, rest, page, moved }: Roll): Omit<Update, 'Ta
   }
 
   if (moved !== undefined) {
-    // Producers that came since are to be looked at as well when there are too many.
-    conditions.push(moved.length === 0 ? 'size(p) <= :known' : 'size(p) = :known');
-    values[':known'] = numberValue(moved.length === 0 ? headProducersMax : stored.producers.length);
+    // How many are moved depends on how many there are.
+    conditions.push('size(p) = :known');
+    values[':known'] = numberValue(stored.producers.length);
   }
   for (const [index, state] of (moved ?? []).entries()) {
     names[`#${index}`] = String(state.producerId);

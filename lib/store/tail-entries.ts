@@ -8,7 +8,7 @@
  * | byteStart    | unsigned varint |                                                                                 |
  * | byteLength   | unsigned varint |                                                                                 |
  * | offsetCount  | unsigned varint |                                                                                 |
- * | maxTimestamp | varlong         |                                                                                 |
+ * | maxTimestamp | varlong         | less the time in objectId, which is much the same                                |
  * | batches      | see below       | flags 1: one; flags 2: an unsigned varint with their count, then each             |
  *
  * A batch of a producer is what its state is to remember of it. Its base offset is not written: nobody knows it before
@@ -21,11 +21,11 @@
  * | baseSequence  | unsigned varint | 1, 2  |                                                                         |
  * | offsetDelta   | unsigned varint | 2     | from the base offset of the entry; with flags 1 it is 0                 |
  * | recordCount   | unsigned varint | 2     | with flags 1 it is offsetCount                                          |
- * | timestamp     | varlong         | 2     | with flags 1 it is maxTimestamp                                         |
+ * | timestamp     | varlong         | 2     | less maxTimestamp; with flags 1 it is maxTimestamp                      |
  */
 
 import { assert } from '../errors.ts';
-import type { ObjectId } from '../ids.ts';
+import type { Int64, ObjectId } from '../ids.ts';
 import {
   unsignedVarintBytes,
   VarintReader,
@@ -68,7 +68,7 @@ export function encodeEntry({ coordinates, batches }: TailEntry): Uint8Array {
   writer.unsigned(byteStart);
   writer.unsigned(byteLength);
   writer.unsigned(offsetCount);
-  writer.long(maxTimestamp);
+  writer.long(difference(maxTimestamp, timeOf(objectId)));
   if (batches.length > 0 && !isFilled) writer.unsigned(batches.length);
   for (const batch of batches) {
     writer.long(batch.producerId);
@@ -77,10 +77,21 @@ export function encodeEntry({ coordinates, batches }: TailEntry): Uint8Array {
     if (isFilled) break;
     writer.unsigned(batch.offsetDelta);
     writer.unsigned(batch.recordCount);
-    writer.long(batch.timestamp);
+    writer.long(difference(batch.timestamp, maxTimestamp));
   }
   return writer.bytes();
 }
+
+/** Of a UUIDv7: its first 48 bits. Of any other id, some number. */
+const timeOf = (objectId: string) => Number.parseInt(objectId.slice(0, 12), 16);
+
+/** Timestamps are any safe integers, so what lies between two of them need not be one. */
+function difference(timestamp: number, from: number): Int64 {
+  const plain = timestamp - from;
+  return Number.isSafeInteger(plain) ? plain : BigInt(timestamp) - BigInt(from);
+}
+
+const later = (from: number, by: Int64) => Number(BigInt(from) + BigInt(by));
 
 /** Entries one after another, as a page has them; a tail has each in bytes of its own. */
 export function decodeEntries(encoded: Uint8Array): TailEntry[] {
@@ -95,12 +106,13 @@ function readEntry(reader: VarintReader): TailEntry {
   assert(flags === 0 || flags === oneBatch || flags === listOfBatches, `entry has flags ${flags}, known are 0 to 2`);
   const objectIdAt = reader.at + 1;
   reader.at = objectIdAt + objectIdBytes;
+  const objectId = Buffer.from(reader.bytes.subarray(objectIdAt, reader.at)).toString('hex') as ObjectId;
   const coordinates: BatchCoordinates = {
-    objectId: Buffer.from(reader.bytes.subarray(objectIdAt, reader.at)).toString('hex') as ObjectId,
+    objectId,
     byteStart: reader.readUnsignedVarint(),
     byteLength: reader.readUnsignedVarint(),
     offsetCount: reader.readUnsignedVarint(),
-    maxTimestamp: Number(reader.readVarlong()),
+    maxTimestamp: later(timeOf(objectId), reader.readVarlong()),
   };
   const count = flags === listOfBatches ? reader.readUnsignedVarint() : flags;
   const batches = Array.from({ length: count }, (): EntryBatch => {
@@ -117,7 +129,7 @@ function readEntry(reader: VarintReader): TailEntry {
       ...producer,
       offsetDelta: reader.readUnsignedVarint(),
       recordCount: reader.readUnsignedVarint(),
-      timestamp: Number(reader.readVarlong()),
+      timestamp: later(coordinates.maxTimestamp, reader.readVarlong()),
     };
   });
   return { coordinates, batches };
@@ -136,8 +148,7 @@ export function encodeState({ producerEpoch, batches }: ProducerState): Uint8Arr
   for (const batch of batches) {
     writer.unsigned(batch.recordCount);
     writer.long(batch.baseOffset - before.baseOffset);
-    // Timestamps may be any two safe integers, and their difference need not be one.
-    writer.long(BigInt(batch.timestamp) - BigInt(before.timestamp));
+    writer.long(difference(batch.timestamp, before.timestamp));
     before = batch;
   }
   return writer.bytes();
@@ -152,7 +163,7 @@ export function decodeState(producerId: number, encoded: Uint8Array): ProducerSt
   while (reader.at < encoded.length) {
     const recordCount = reader.readUnsignedVarint();
     const baseOffset = before.baseOffset + Number(reader.readVarlong());
-    const timestamp = Number(BigInt(before.timestamp) + BigInt(reader.readVarlong()));
+    const timestamp = later(before.timestamp, reader.readVarlong());
     before = { baseOffset, timestamp };
     batches.push({ baseSequence, recordCount, baseOffset, timestamp });
     baseSequence = addToSequence(baseSequence, recordCount);
@@ -180,7 +191,7 @@ class Writer {
     this.#length = writeUnsignedVarint(this.#room(unsignedVarintBytes(value)), this.#length, value);
   }
 
-  long(value: number | bigint): void {
+  long(value: Int64): void {
     this.#length = writeVarlong(this.#room(varlongBytes(value)), this.#length, value);
   }
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ObjectId, TopicId } from '../../lib/ids.ts';
-import { headProducersMax } from '../../lib/limits.ts';
-import { appendToHead, rollHead } from '../../lib/store/head.ts';
+import { headProducersMax, tailEntriesMax } from '../../lib/limits.ts';
+import { appendToHead, isRollDue, rollHead } from '../../lib/store/head.ts';
 import type { Head, Page, ProducerState } from '../../lib/store/items.ts';
 import type { NewBatch } from '../../lib/store/metadata-store.ts';
 
@@ -128,4 +128,39 @@ test('appends and rolls do what a model does that keeps every batch and every pr
     }),
     { numRuns: 300 },
   );
+});
+
+test('of the appends that grow a tail, one for each mark makes a roll due, however many entries each adds', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 40 }), (counts) => {
+      let head = emptyHead;
+      let dueCount = 0;
+      for (const [append, count] of counts.entries()) {
+        const appendedFrom = head.logEndOffset;
+        const batches = Array.from({ length: count }, (_, index): NewBatch => {
+          const objectId = String(append * 10 + index).padStart(32, '0') as ObjectId;
+          const coordinates = { objectId, byteStart: 0, byteLength: 1, offsetCount: 1 + (index % 3), maxTimestamp: 0 };
+          return { coordinates, recordCount: 1, timestamp: 0, producer: undefined };
+        });
+        ({ head } = appendToHead(head, batches, () => undefined));
+        const isDue = isRollDue(head, appendedFrom);
+        if (head.tail.length <= tailEntriesMax) expect(isDue).toBe(false);
+        if (isDue) dueCount += 1;
+      }
+      expect(dueCount).toBe(Math.floor((head.tail.length - 1) / tailEntriesMax));
+    }),
+  );
+});
+
+test('an append that added nothing makes no roll due', () => {
+  const tail = Array.from({ length: tailEntriesMax + 1 }, () => ({
+    objectId: '00000000000000000000000000000000' as ObjectId,
+    byteStart: 0,
+    byteLength: 1,
+    offsetCount: 1,
+    maxTimestamp: 0,
+  }));
+  const head = { ...emptyHead, tail, logEndOffset: tail.length };
+  expect(isRollDue(head, head.logEndOffset)).toBe(false);
+  expect(isRollDue(head, head.logEndOffset - 1)).toBe(true);
 });
