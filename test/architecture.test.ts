@@ -65,6 +65,9 @@ const onlyThePartitioner = new Set(['api', 'client', 'cli']);
 /** AWS is known to the adapters of the stores, and later to functions and infra. */
 const mayKnowAws = /^lib\/store\/.*-(s3|dynamodb)\.ts$/;
 
+/** These import the AWS SDK at the moment it is needed: most users of the client never install it. */
+const mayAskForAws = /^lib\/client\/(aws-auth|transport-invoke)\.ts$/;
+
 test('rooms import along the arrows of the design', () => {
   const wrong: string[] = [];
   for (const [file, targets] of imports) {
@@ -117,7 +120,8 @@ test('only server and cli read the environment or write to the console, and only
     const isDoor = ['server', 'cli'].includes(roomOf(file));
     const source = sourceOf(file).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
     if (!isDoor && /\bprocess\.env\b|\bconsole\./.test(source)) return true;
-    return !mayKnowAws.test(file) && /from '@aws-sdk|from '@smithy/.test(source);
+    if (!mayKnowAws.test(file) && /from '@aws-sdk|from '@smithy/.test(source)) return true;
+    return !mayAskForAws.test(file) && /import\('@aws-sdk|import\('@smithy/.test(source);
   });
   expect(wrong).toEqual([]);
 });
