@@ -124,7 +124,9 @@ export interface TopicLife {
   readonly topicId: string;
   readonly from: Instant;
   readonly fromMs: Timestamp;
-  /** Undefined: there at the end. */
+  /** Its deletion has begun: from here on it may be gone. Undefined: nobody deleted it. */
+  readonly leaving: Instant | undefined;
+  /** From here on nothing is answered by it. Undefined: never. */
   readonly to: Instant | undefined;
   /** Each with the moment from which it was in force, the first one from the creation on. */
   readonly partitionCounts: readonly { readonly count: number; readonly from: Instant; readonly fromMs: Timestamp }[];

@@ -23,7 +23,7 @@ export function ackedIsReadable(log: PartitionLog): Violation[] {
 
 /** 1, and Jepsen's lost write: whoever reads a log to its end behind an ack meets the acked record. */
 export function ackedIsReadToTheEnd(log: PartitionLog): Violation[] {
-  if (log.life.to !== undefined) return [];
+  if (log.life.leaving !== undefined) return [];
   return log.appends.flatMap((append) => {
     if (append.end === Number.POSITIVE_INFINITY) return [];
     const offset = Array.from(

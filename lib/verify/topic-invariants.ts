@@ -17,14 +17,14 @@ export function answersNeedATopic({ operations, livesOf }: SortedHistory): Viola
 
 /** A topic and a partition that were there all the time are found. */
 export function whatIsThereIsFound({ operations, livesOf, topicStaleMsMax }: SortedHistory): Violation[] {
-  const isThereFor = (operation: Operation, { to = Number.POSITIVE_INFINITY, partitionCounts }: TopicLife) => {
+  const isThereFor = (operation: Operation, { leaving = Number.POSITIVE_INFINITY, partitionCounts }: TopicLife) => {
     const partition = 'partition' in operation ? operation.partition : 0;
     const since = partitionCounts.find(({ count }) => count > partition);
     return (
       since !== undefined &&
       since.from < operation.start &&
       since.fromMs + topicStaleMsMax < operation.startMs &&
-      to > endOf(operation)
+      leaving > endOf(operation)
     );
   };
   return operations.flatMap((operation) => {
@@ -51,7 +51,7 @@ export function topicsComeAndGoOnce({ operations, topics, livesOf }: SortedHisto
       return livesOf(operation).length > 0 ? [] : wrong(`was told that topic ${topic} exists, which it did not`);
     }
     if (type === 'delete' && outcome.kind === 'ok') {
-      const isEnded = topics.some((life) => life.topic === topic && during(life.to));
+      const isEnded = topics.some((life) => life.topic === topic && during(life.leaving));
       return isEnded ? [] : wrong(`was told that it deleted topic ${topic}, which it did not`);
     }
     return [];

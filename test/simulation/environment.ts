@@ -34,6 +34,8 @@ export class Environment implements Actor {
   /** Requests under way. */
   readonly requests = new Set<{ readonly failed: () => void }>();
   skewMs: number;
+  /** By its own clock, what it serves must be answered by then; undefined: nobody told it. */
+  deadlineMs: number | undefined;
   #state: 'running' | 'frozen' | 'dead' = 'running';
   readonly #held: (() => void)[] = [];
   #app: Transport | undefined;

@@ -66,6 +66,7 @@ export class Fleet {
     const isRequestLost = chance.happens(0.5);
     const thereMs = chance.fraction() * wayMsMax;
     const backMs = chance.fraction() * wayMsMax;
+    const lambdaMs = chance.pick([2_000, 29_000]);
     return new Promise<T>((resolve, reject) => {
       let isSettled = false;
       const settle = (end: () => void) => {
@@ -94,6 +95,8 @@ export class Fleet {
         };
         environment.requests.add(request);
         environment.thaw();
+        // As Lambda does, which kills what takes longer.
+        if (environment.style === 'lambda') environment.deadlineMs = environment.clock.nowMs() + lambdaMs;
         const serve = () =>
           void work(environment).then(
             (answer) => ended(() => resolve(answer)),

@@ -53,11 +53,13 @@ export class Recorder {
   readonly operations: Operation[] = [];
   readonly #fleet: Fleet;
   readonly now: Instants;
+  readonly #onTold: (topic: TopicName) => void;
   #requestCount = 0;
 
-  constructor(fleet: Fleet, now: Instants) {
+  constructor(fleet: Fleet, now: Instants, onTold: (topic: TopicName) => void) {
     this.#fleet = fleet;
     this.now = now;
+    this.#onTold = onTold;
   }
 
   produce(caller: Caller, topic: TopicName, batches: readonly SentBatch[]): Promise<ProduceOperation[]> {
@@ -173,14 +175,20 @@ export class Recorder {
     change: { readonly partitionCount?: number; readonly config?: Record<string, string | null> } = {},
   ): Promise<TopicOperation> {
     const operation = this.#begin<TopicOperation>(caller, topic, { type });
-    await this.#end(caller, [operation], async ({ log: { topics } }) => {
-      let described: TopicDescription | undefined;
-      if (type === 'create') described = await topics.create({ topic, ...change });
-      else if (type === 'alter') described = await topics.alter({ topic, ...change });
-      else if (type === 'describe') described = await topics.describe(topic);
-      else await topics.delete(topic);
-      return [{ kind: 'ok', topicId: described?.topicId, partitions: described?.partitions ?? [] }];
-    });
+    const onOk = type === 'delete' || type === 'create' ? () => this.#onTold(topic) : undefined;
+    await this.#end(
+      caller,
+      [operation],
+      async ({ log: { topics } }) => {
+        let described: TopicDescription | undefined;
+        if (type === 'create') described = await topics.create({ topic, ...change });
+        else if (type === 'alter') described = await topics.alter({ topic, ...change });
+        else if (type === 'describe') described = await topics.describe(topic);
+        else await topics.delete(topic);
+        return [{ kind: 'ok', topicId: described?.topicId, partitions: described?.partitions ?? [] }];
+      },
+      onOk,
+    );
     return operation;
   }
 
@@ -210,10 +218,12 @@ export class Recorder {
     { chance, timeoutMs }: Caller,
     operations: Mutable<Op>[],
     work: (environment: Environment) => Promise<readonly Op['outcome'][]>,
+    onOk: () => void = () => {},
   ): Promise<Mutable<Op>[]> {
     let outcomes: readonly Op['outcome'][];
     try {
       outcomes = await this.#fleet.call(chance, timeoutMs, work);
+      onOk();
     } catch (error) {
       outcomes = operations.map(() => outcomeOf(error));
     }

@@ -6,6 +6,7 @@
 
 import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
 import type { FetchOperation, History, Operation } from '../../lib/verify/history.ts';
+import type { OnRequest } from './aws/dynamodb.ts';
 import { type Chance, createChance } from './chance.ts';
 import type { Client, ClientDeps } from './client.ts';
 import { Fleet } from './fleet.ts';
@@ -18,6 +19,7 @@ import { type Caller, Recorder } from './recorder.ts';
 import { Scheduler, Stuck } from './scheduler.ts';
 import { StoreNetwork } from './store-network.ts';
 import type { SharedStores } from './stores.ts';
+import { openAwsStores } from './stores-aws.ts';
 import { openLocalStores } from './stores-local.ts';
 import { Follower, Sender } from './users.ts';
 import { withVirtualGlobals } from './virtual-globals.ts';
@@ -29,6 +31,8 @@ export interface SimulationOptions {
   readonly operationsMax?: number;
   /** Faults, nemeses and kinds of clients to leave out. */
   readonly without?: readonly string[];
+  /** Told of what the stores on AWS ask of DynamoDB. */
+  readonly onDynamoDbRequest?: OnRequest;
 }
 
 export interface SimulationRun {
@@ -69,7 +73,14 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
   const scheduler = new Scheduler(chance.fork('order'), startMs);
   const instants = createInstants(scheduler);
   const network = new StoreNetwork(scheduler, plan.faults);
-  const stores = openLocalStores({ scheduler, network, chance: chance.fork('stores'), instants });
+  const openStores = plan.profile === 'local' ? openLocalStores : openAwsStores;
+  const stores = openStores({
+    scheduler,
+    network,
+    chance: chance.fork('stores'),
+    instants,
+    onDynamoDbRequest: options.onDynamoDbRequest,
+  });
   try {
     const run = new Run(plan, chance, scheduler, network, stores, instants);
     const stuck = await withVirtualGlobals(scheduler, () => scheduler.run(run.whole()).then(() => [], stuckViolation));
@@ -115,7 +126,7 @@ class Run {
     const fleetChance = chance.fork('fleet');
     this.#fleet = new Fleet({ scheduler, chance: fleetChance, faults, stores, serverCount, lambdaCountMax, skewMsMax });
     this.#nemesis = new Nemesis({ scheduler, chance: chance.fork('nemesis'), faults, fleet: this.#fleet });
-    this.recorder = new Recorder(this.#fleet, instants);
+    this.recorder = new Recorder(this.#fleet, instants, (topic) => stores.lives.told(topic));
   }
 
   async whole(): Promise<void> {
@@ -173,7 +184,7 @@ class Run {
   /** Every log that is there takes a record and is read from its start to its end. */
   async #audit(): Promise<void> {
     const caller = this.#auditor();
-    for (const { topic, partitionCounts } of this.#stores.lives.all.filter(({ to }) => to === undefined)) {
+    for (const { topic, partitionCounts } of this.#stores.lives.all.filter(({ leaving }) => leaving === undefined)) {
       const name = this.#plan.topics.find((one) => one.topic === topic)?.topic;
       if (name === undefined) continue;
       this.#expectOk(await this.recorder.changeTopic(caller, 'describe', name));

@@ -13,8 +13,8 @@ export interface StoreCall<T> {
   readonly apply: () => Promise<T>;
   /** Carries it out in part; only for what can be half done. */
   readonly applyHalf?: () => Promise<unknown>;
-  /** What the caller is told when no answer comes; absent: it is told nothing, and gives up by itself. */
-  readonly noAnswer?: () => unknown;
+  /** What the caller is told when no answer comes; undefined: it is told nothing, and gives up by itself. */
+  readonly noAnswer: () => unknown;
   /** What the caller is told by a store that turns it away. */
   readonly throttled: () => unknown;
 }
@@ -55,8 +55,8 @@ export class StoreNetwork {
       const carryOut = (ms: number, run: () => Promise<unknown> = apply) =>
         scheduler.after(ms, () => void run().catch(() => undefined));
       const giveUp = () => {
-        const { noAnswer } = call;
-        if (noAnswer !== undefined) answer(giveUpAfterMs, () => reject(noAnswer()));
+        const error = call.noAnswer();
+        if (error !== undefined) answer(giveUpAfterMs, () => reject(error));
       };
       switch (fault) {
         case 'throttled':
@@ -71,7 +71,7 @@ export class StoreNetwork {
           return giveUp();
         case 'halfDone':
           carryOut(requestMs, chance.happens(0.5) ? call.applyHalf : apply);
-          return answer(requestMs + replyMs, () => reject((call.noAnswer ?? call.throttled)()));
+          return answer(requestMs + replyMs, () => reject(call.noAnswer() ?? call.throttled()));
         default:
           scheduler.after(requestMs, () => {
             apply().then(

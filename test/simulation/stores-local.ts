@@ -27,14 +27,20 @@ export function openLocalStores(deps: {
   const wakesReaders = chance.happens(0.5);
 
   const open = (environment: Environment): { objectStore: ObjectStore; metadataStore: MetadataStore } => {
-    const through = <T>(step: string, apply: () => Promise<T>): Promise<T> =>
-      network.request({
+    let isClosed = false;
+    const close = async () => {
+      isClosed = true;
+    };
+    const through = async <T>(step: string, apply: () => Promise<T>): Promise<T> => {
+      if (isClosed) throw new LogError('KAFKA_STORAGE_ERROR', 'the store is closed', { retriable: false });
+      return await network.request({
         environment,
         step,
         apply,
         noAnswer: () => failed(`${step} was not answered`, step === 'read' ? 'none' : 'unknown'),
         throttled: () => failed(`${step} was throttled`, 'none'),
       });
+    };
     const objectStore: ObjectStore = {
       put: (parts) => {
         // What is under way has left the caller: later changes to its bytes cannot reach it.
@@ -49,7 +55,7 @@ export function openLocalStores(deps: {
         });
       },
       read: (...range) => through('read', () => objects.read(...range)),
-      close: async () => {},
+      close,
     };
     const { nextCommit } = metadata;
     const metadataStore: MetadataStore = {
@@ -68,7 +74,7 @@ export function openLocalStores(deps: {
       deleteTopic: (topic, topicId) =>
         through('deleteTopic', async () => {
           const isDeleted = await metadata.deleteTopic(topic, topicId);
-          if (isDeleted) lives.deleted(topicId);
+          if (isDeleted) lives.unlisted(topicId);
           return isDeleted;
         }),
       getTopic: (topic) => through('getTopic', () => metadata.getTopic(topic)),
@@ -86,7 +92,7 @@ export function openLocalStores(deps: {
               }),
           }
         : {}),
-      close: async () => {},
+      close,
     };
     return { objectStore, metadataStore };
   };

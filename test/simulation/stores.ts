@@ -18,11 +18,22 @@ export interface SharedStores {
   close(): Promise<void>;
 }
 
-/** What the metadata store was made to do to topics, noted at the moment it was done. */
+interface Life extends TopicLife {
+  leaving: number | undefined;
+  to: number | undefined;
+  readonly partitionCounts: TopicLife['partitionCounts'][number][];
+}
+
+/**
+ * What the metadata store was made to do to topics, noted at the moment it was done.
+ *
+ * A topic that is deleted piece by piece ends with its last head; and no later than somebody is told that it is deleted, or
+ * that there is a new one of its name: from then on nobody may be answered by the old one.
+ */
 export class TopicLives {
-  readonly all: (TopicLife & { to: number | undefined; partitionCounts: TopicLife['partitionCounts'][number][] })[] =
-    [];
+  readonly all: Life[] = [];
   readonly #instants: Instants;
+  readonly #heads = new Map<string, number>();
 
   constructor(instants: Instants) {
     this.#instants = instants;
@@ -30,17 +41,47 @@ export class TopicLives {
 
   created({ topic, topicId, partitionCount: count }: { topic: string; topicId: string; partitionCount: number }): void {
     const { instant: from, ms: fromMs } = this.#instants();
-    this.all.push({ topic, topicId, from, fromMs, to: undefined, partitionCounts: [{ count, from, fromMs }] });
+    const partitionCounts = [{ count, from, fromMs }];
+    this.all.push({ topic, topicId, from, fromMs, leaving: undefined, to: undefined, partitionCounts });
   }
 
   altered(topicId: string, count: number): void {
-    const life = this.all.find((one) => one.topicId === topicId);
+    const life = this.#find(topicId);
     const { instant: from, ms: fromMs } = this.#instants();
     if ((life?.partitionCounts.at(-1)?.count ?? 0) < count) life?.partitionCounts.push({ count, from, fromMs });
   }
 
-  deleted(topicId: string): void {
-    const life = this.all.find((one) => one.topicId === topicId);
-    if (life !== undefined) life.to = this.#instants().instant;
+  headMade(topicId: string): void {
+    this.#heads.set(topicId, (this.#heads.get(topicId) ?? 0) + 1);
+  }
+
+  headGone(topicId: string): void {
+    this.#heads.set(topicId, (this.#heads.get(topicId) ?? 0) - 1);
+    this.#endWithoutHeads(topicId);
+  }
+
+  /** The topic is found no more; its heads may be. */
+  unlisted(topicId: string): void {
+    const life = this.#find(topicId);
+    if (life !== undefined) life.leaving = this.#instants().instant;
+    this.#endWithoutHeads(topicId);
+  }
+
+  /** Somebody was told that the topic was deleted, or that one was made. */
+  told(topic: string): void {
+    for (const life of this.all) if (life.topic === topic) this.#end(life);
+  }
+
+  #find(topicId: string): Life | undefined {
+    return this.all.find((one) => one.topicId === topicId);
+  }
+
+  #endWithoutHeads(topicId: string): void {
+    const life = this.#find(topicId);
+    if (life !== undefined && (this.#heads.get(topicId) ?? 0) <= 0) this.#end(life);
+  }
+
+  #end(life: Life): void {
+    if (life.leaving !== undefined) life.to ??= this.#instants().instant;
   }
 }

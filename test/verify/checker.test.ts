@@ -23,7 +23,7 @@ const found = (operations: readonly Operation[], topics?: readonly TopicLife[]) 
 
 /** Two batches, acked, and read to the end. */
 const good = [produce(['a', 'b'], 0, [1, 2]), produce(['cc'], 2, [3, 4]), fetch(0, ['a', 'b', 'cc'], [90, 91])];
-const gone: TopicLife = { ...orders, to: 50 };
+const gone: TopicLife = { ...orders, leaving: 50, to: 50 };
 const again: TopicLife = {
   ...orders,
   topicId: 'b',

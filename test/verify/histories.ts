@@ -18,6 +18,7 @@ export const orders: TopicLife = {
   topicId: 'a',
   from: 0,
   fromMs: 0,
+  leaving: undefined,
   to: undefined,
   partitionCounts: [{ count: 2, from: 0, fromMs: 0 }],
 };

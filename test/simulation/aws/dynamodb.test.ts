@@ -1,0 +1,106 @@
+/** The DynamoDB of the simulation answers as DynamoDB does: the contract suite, and request by request beside an emulator. */
+
+import {
+  BatchGetItemCommand,
+  BatchWriteItemCommand,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  QueryCommand,
+  TransactWriteItemsCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import { describe, expect, test } from 'vitest';
+import { systemClock, systemRandomBytes } from '../../../lib/clock.ts';
+import { openDynamoDbMetadataStore } from '../../../lib/store/metadata-store-dynamodb.ts';
+import type { Operation } from '../../../lib/store/requests-dynamodb.ts';
+import { testMetadataStore } from '../../contract/metadata-store.ts';
+import { createTable, dynamoDbMissing, startDynoxide } from '../../support/dynoxide.ts';
+import { simulate } from '../simulation.ts';
+import { DynamoDbDouble } from './dynamodb.ts';
+
+testMetadataStore('DynamoDB as the simulation has it', async () => {
+  const double = new DynamoDbDouble({ nowMs: Date.now });
+  const client = {
+    send: async (command: { readonly constructor: { readonly name: string }; readonly input: never }) =>
+      double.request(command.constructor.name.slice(0, -'Command'.length) as Operation, command.input),
+    config: { region: async () => 'us-east-1' },
+  } as unknown as DynamoDBClient;
+  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+});
+
+const commands = {
+  BatchGetItem: BatchGetItemCommand,
+  BatchWriteItem: BatchWriteItemCommand,
+  GetItem: GetItemCommand,
+  PutItem: PutItemCommand,
+  Query: QueryCommand,
+  TransactWriteItems: TransactWriteItemsCommand,
+  UpdateItem: UpdateItemCommand,
+} as const satisfies Record<Operation, unknown>;
+
+/** What an answer says, whoever gives it. */
+function told({ output, error }: { readonly output?: object; readonly error?: unknown }): unknown {
+  if (error !== undefined) {
+    const { name, Item, CancellationReasons } = error as {
+      name: string;
+      Item?: unknown;
+      CancellationReasons?: { Code?: string; Item?: unknown }[];
+    };
+    return { name, Item, reasons: CancellationReasons?.map(({ Code, Item: item }) => ({ Code, Item: item })) };
+  }
+  const { Item, Items, Attributes, LastEvaluatedKey, Responses } = output as Record<string, never>;
+  const responses = Object.values(Responses ?? {}).flat() as { pk: { S: string } }[];
+  return { Item, Items, Attributes, LastEvaluatedKey, responses: responses.sort((a, b) => (a.pk.S < b.pk.S ? -1 : 1)) };
+}
+
+describe.skipIf(dynamoDbMissing !== undefined)(`beside DynamoDB${dynamoDbMissing ?? ''}`, () => {
+  test('every request of some simulated runs is answered alike', async () => {
+    const dynamoDb = await startDynoxide();
+    const operations = new Set<string>();
+    try {
+      for (const seed of [1, 2, 4, 45]) {
+        const requests: { operation: Operation; input: object; answer: unknown }[] = [];
+        await simulate({
+          seed,
+          profile: 'aws',
+          onDynamoDbRequest: (operation, input, answer) => requests.push({ operation, input, answer: told(answer) }),
+        });
+        const table = await createTable(dynamoDb.client);
+        for (const [index, { operation, input, answer }] of requests.entries()) {
+          operations.add(operation);
+          const Command = commands[operation] as unknown as new (input: object) => GetItemCommand;
+          // The table's name stands in many places of a request, and nothing else is called so.
+          const named = renamed(input, table) as object;
+          const there = await dynamoDb.client.send(new Command(named)).then(
+            (output) => told({ output }),
+            (error: unknown) => told({ error }),
+          );
+          expect(plain(there), `request ${index} of seed ${seed}: ${operation} ${JSON.stringify(input)}`).toEqual(
+            plain(answer),
+          );
+        }
+      }
+    } finally {
+      await dynamoDb.close();
+    }
+    expect([...operations].sort()).toEqual(Object.keys(commands));
+  }, 60_000);
+});
+
+function renamed(value: unknown, table: string): unknown {
+  if (value === 'table') return table;
+  if (Array.isArray(value)) return value.map((one) => renamed(one, table));
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  const entries = Object.entries(value).map(([name, one]) => [name === 'table' ? table : name, renamed(one, table)]);
+  return Object.fromEntries(entries);
+}
+
+/** Bytes as text, and no trace of what is undefined. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, one]) => one !== undefined);
+  return Object.fromEntries(entries.map(([name, one]) => [name, plain(one)]));
+}

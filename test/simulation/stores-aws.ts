@@ -1,0 +1,148 @@
+/** The family of AWS: the adapters for S3 and DynamoDB, over an S3 and a DynamoDB in memory behind the SDK's `send`. */
+
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
+import { openS3ObjectStore } from '../../lib/store/object-store-s3.ts';
+import type { Operation } from '../../lib/store/requests-dynamodb.ts';
+import { DynamoDbDouble, type OnRequest } from './aws/dynamodb.ts';
+import type { Item } from './aws/expressions.ts';
+import { S3Double, s3Error } from './aws/s3.ts';
+import type { Chance } from './chance.ts';
+import type { Environment } from './environment.ts';
+import type { Instants } from './instants.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { StoreCall, StoreNetwork } from './store-network.ts';
+import { type SharedStores, TopicLives } from './stores.ts';
+
+export function openAwsStores(deps: {
+  readonly scheduler: Scheduler;
+  readonly network: StoreNetwork;
+  readonly chance: Chance;
+  readonly instants: Instants;
+  readonly onDynamoDbRequest?: OnRequest | undefined;
+}): SharedStores {
+  const { scheduler, network, chance, instants, onDynamoDbRequest: onRequest } = deps;
+  const lives = new TopicLives(instants);
+  const bucket = new S3Double();
+  const table = new DynamoDbDouble({
+    nowMs: () => scheduler.nowMs,
+    onWrite: (...write) => noteTopic(lives, ...write),
+    isStale: () => !network.isCalm && chance.happens(0.5),
+    ...(onRequest === undefined ? {} : { onRequest }),
+  });
+
+  const open = (environment: Environment) => {
+    const { clock } = environment;
+    const { bytes: randomBytes } = environment.chance;
+    const common = { clock, randomBytes, deadline: () => environment.deadlineMs };
+    const s3 = clientOf<S3Client>(network, environment, (operation, input) => ({
+      step: operation === 'PutObject' ? 'put' : 'read',
+      apply: async () => bucket.request(operation, input),
+      ...(operation === 'PutObject' ? { applyHalf: async () => undefined } : {}),
+      throttled: () =>
+        operation === 'PutObject' && environment.chance.happens(0.5)
+          ? s3Error('ConditionalRequestConflict', 409)
+          : s3Error('SlowDown', 503),
+    }));
+    const dynamoDb = clientOf<DynamoDBClient>(network, environment, (operation, input) => ({
+      step: stepOf(operation, input),
+      apply: async () => {
+        const part = network.isCalm || !environment.chance.happens(0.05) ? undefined : halved(input);
+        const { asked, left } = part ?? { asked: input, left: {} };
+        return { ...table.request(operation as Operation, asked as never), ...left };
+      },
+      throttled: () => turnedDown(operation, environment.chance),
+    }));
+    return {
+      objectStore: openS3ObjectStore({ bucket: 'bucket', client: s3, ...common }),
+      metadataStore: openDynamoDbMetadataStore({ table: 'table', client: dynamoDb, ...common }),
+    };
+  };
+  return { open, lives, close: async () => {} };
+}
+
+/** A client of the SDK, of which the stores use `send` and the region. */
+function clientOf<Client>(
+  network: StoreNetwork,
+  environment: Environment,
+  callOf: (operation: string, input: Record<string, unknown>) => Omit<StoreCall<object>, 'environment' | 'noAnswer'>,
+): Client {
+  const send = (
+    command: { readonly constructor: { readonly name: string }; readonly input: Record<string, unknown> },
+    { abortSignal }: { readonly abortSignal?: AbortSignal } = {},
+  ): Promise<object> => {
+    const operation = command.constructor.name.slice(0, -'Command'.length);
+    // What is on its way is out of the caller's hands: bytes that it changes later are not those that arrive.
+    const { Body } = command.input;
+    const input = Body instanceof Uint8Array ? { ...command.input, Body: Body.slice() } : command.input;
+    const call = { environment, ...callOf(operation, input), noAnswer: () => brokenOff(environment.chance) };
+    const answer = network.request(call);
+    if (abortSignal === undefined) return answer;
+    return new Promise((resolve, reject) => {
+      const aborted = () => reject(Object.assign(new Error('aborted'), { name: 'AbortError' }));
+      if (abortSignal.aborted) return aborted();
+      abortSignal.addEventListener('abort', aborted, { once: true });
+      answer.then(resolve, reject);
+    });
+  };
+  return { send, config: { region: async () => 'us-east-1' }, destroy: () => {} } as unknown as Client;
+}
+
+/** Undefined: nothing comes back at all. */
+function brokenOff(chance: Chance): Error | undefined {
+  return chance.pick([
+    undefined,
+    undefined,
+    Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }),
+    s3Error('InternalServerError', 500),
+  ]);
+}
+
+function turnedDown(operation: string, chance: Chance): Error {
+  const isWrite = operation === 'UpdateItem' || operation === 'PutItem';
+  if (operation === 'TransactWriteItems' && chance.happens(0.7)) {
+    const CancellationReasons = [{ Code: 'TransactionConflict' }, { Code: 'None' }];
+    return Object.assign(s3Error('TransactionCanceledException', 400), { CancellationReasons });
+  }
+  return s3Error(isWrite && chance.happens(0.3) ? 'TransactionConflictException' : 'ThrottlingException', 400);
+}
+
+/** The step of the log that a request is, so that one can be made to fail whichever the family. */
+function stepOf(operation: string, { Key, TransactItems }: { readonly [name: string]: unknown }): string {
+  const { sk } = (Key ?? {}) as { readonly sk?: { readonly S?: string } };
+  if (operation === 'UpdateItem') return sk?.S === 'head' ? 'commitBatches' : 'nextProducerId';
+  if (operation === 'GetItem') return sk?.S === 'head' ? 'getHeads' : 'getTopic';
+  if (operation === 'BatchGetItem') return 'getHeads';
+  if (operation === 'Query') return 'findPages';
+  if (operation !== 'TransactWriteItems') return operation;
+  const [first] = TransactItems as { readonly Put?: { readonly Item?: { readonly sk?: { readonly S?: string } } } }[];
+  return first?.Put?.Item?.sk?.S?.startsWith('page/') ? 'rollTail' : 'changeTopic';
+}
+
+/** A batch of which the second half is left undone; undefined for other requests. */
+function halved({ RequestItems }: { readonly [name: string]: unknown }) {
+  const [entry] = Object.entries((RequestItems ?? {}) as Record<string, unknown>);
+  if (entry === undefined) return undefined;
+  const [table, wanted] = entry;
+  const keys = (Array.isArray(wanted) ? wanted : (wanted as { Keys: unknown[] }).Keys) as unknown[];
+  const [first, second] = [keys.slice(0, keys.length >> 1), keys.slice(keys.length >> 1)];
+  if (first.length === 0) return undefined;
+  const of = (part: unknown[]) => ({ [table]: Array.isArray(wanted) ? part : { ...(wanted as object), Keys: part } });
+  const left = Array.isArray(wanted) ? { UnprocessedItems: of(second) } : { UnprocessedKeys: of(second) };
+  return { asked: { RequestItems: of(first) }, left };
+}
+
+function noteTopic(lives: TopicLives, pk: string, sk: string, before: Item | undefined, after: Item | undefined): void {
+  if (sk === 'head') {
+    const topicId = pk.slice(0, pk.lastIndexOf('/'));
+    if (before === undefined && after !== undefined) lives.headMade(topicId);
+    if (before !== undefined && after === undefined) lives.headGone(topicId);
+  }
+  if (pk !== 'topics') return;
+  const topicId = String((after ?? before)?.topicId?.S);
+  const partitionCount = Number(after?.partitionCount?.N);
+  if (after === undefined) lives.unlisted(topicId);
+  else if (before === undefined) lives.created({ topic: sk, topicId, partitionCount });
+  else lives.altered(topicId, partitionCount);
+}
