@@ -18,27 +18,30 @@ import {
 
 /** A clock that is this much off is corrected when a signature was refused; AWS allows five minutes. */
 const skewMsMin = 60_000;
+/** Credentials of a role change by the hour, and their keys would stay. */
+const cachedKeysMax = 16;
 
 /**
  * `inner` is an HTTP transport: what is signed is its endpoint with the path and the query behind it.
  * Throws INVALID_REQUEST when the region is neither given nor in the endpoint's name.
  */
 export function signedTransport(inner: Transport, auth: AwsAuth, clock: Clock): Transport {
-  const { host } = new URL(inner.endpoint);
-  const named = awsServiceOf(host);
+  const { hostname } = new URL(inner.endpoint);
+  const named = awsServiceOf(hostname);
   const service = auth.service ?? named?.service ?? 'execute-api';
   const region = auth.region ?? named?.region;
   if (region === undefined) {
-    throw new LogError('INVALID_REQUEST', `auth needs a region: the name ${host} does not tell it`);
+    throw new LogError('INVALID_REQUEST', `auth needs a region: the name ${hostname} does not tell it`);
   }
   const source = credentialSource(auth.credentials, clock);
-  /** Keys by day, as the signer makes them. */
+  /** Keys by day and secret, as the signer makes them. */
   const cache = new Map<string, ArrayBuffer>();
   /** What the clock at the other end shows more than ours. */
   let skewMs = 0;
 
   async function sign(request: TransportRequest, credentials: AwsCredentials): Promise<TransportRequest> {
     const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+    if (cache.size > cachedKeysMax) cache.clear();
     const signer = new AwsV4Signer({
       method: request.method,
       url: inner.endpoint + request.path + formatQuery(request.query),
@@ -58,7 +61,7 @@ export function signedTransport(inner: Transport, auth: AwsAuth, clock: Clock): 
 
   /** Whether a refused signature can be made better. */
   function canImprove(answer: TransportResponse, credentials: AwsCredentials): boolean {
-    if (answer.status !== 403 || answer.header('content-type') === problemContentType) return false;
+    if (answer.status !== 403 || answer.header('content-type')?.startsWith(problemContentType)) return false;
     const reason = `${answer.header('x-amzn-errortype')} ${Buffer.from(answer.body.subarray(0, 1000)).toString()}`;
     if (/ExpiredToken|token.{1,50}expired/i.test(reason)) return source.renew(credentials);
     const theirSkewMs = Date.parse(answer.header('date') ?? '') - clock.nowMs();
