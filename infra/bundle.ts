@@ -152,11 +152,8 @@ const documentTrim: Trim = {
 
 /** Behind routes that the function refuses before their handlers are asked. */
 const trimsOf: Readonly<Record<BundleName, readonly Trim[]>> = {
-  produce: [documentTrim, { filter: /\/lib\/api\/(openapi|topics|fetch-records)\.ts$/, replace: emptied }],
-  fetch: [
-    documentTrim,
-    { filter: /\/lib\/api\/(openapi|topics|produce-records|produce-batches)\.ts$/, replace: emptied },
-  ],
+  produce: [documentTrim, { filter: /\/lib\/api\/(openapi|fetch-records)\.ts$/, replace: emptied }],
+  fetch: [documentTrim, { filter: /\/lib\/api\/(openapi|produce-records|produce-batches)\.ts$/, replace: emptied }],
   topics: [],
 };
 

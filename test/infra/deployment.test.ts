@@ -216,8 +216,11 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
     for await (const _ of consuming.consumer('orders', { from: 'earliest', follow: false })) {
       // Through the pages and the objects.
     }
-    // A producer that invokes asks its function for the partitions.
-    await deployed.functions.produce.invoke({ method: 'GET', path: '/v1/topics/orders' });
+    // Producers and consumers that invoke ask their own function for the partitions.
+    for (const name of ['produce', 'fetch'] as const) {
+      const { payload } = await deployed.functions[name].invoke({ method: 'GET', path: '/v1/topics/orders' });
+      expect([name, payload.status]).toEqual([name, 200]);
+    }
     await operator.admin.listOffsets('orders', 0, Date.now() - 60_000);
     for await (const _ of operator.admin.listTopics()) {
       // One page.
