@@ -95,6 +95,22 @@ test('what API Gateway has matched decides where the path begins', () => {
   expect(at('/v1/topics/a?x=/v1/topics/b', '/v1/topics/{topic}')).not.toMatch(/\?/);
 });
 
+test('a path that a URL would turn into another is refused', async () => {
+  // API Gateway checks a caller's rights on the path as it came: reading it otherwise would lead around them.
+  await using functions = openMemoryFunctions();
+  await functions.invoke('topics', orders);
+  await functions.invoke('topics', { ...orders, topic: 'payments' });
+  for (const path of [
+    '/v1/topics/orders/../payments',
+    '/v1/topics/orders\\..\\payments',
+    '/v1/topics/x/%2e%2e/payments',
+  ]) {
+    const answer = await functions.invoke('topics', { httpMethod: 'GET', path });
+    expect(answer.statusCode, path).toBe(400);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'INVALID_REQUEST', effect: 'none' });
+  }
+});
+
 test('the stage in the path of an HTTP API is no part of it', () => {
   expect(parseRequest('http', readEvent('http-produce')).target).toBe('/v1/topics/orders/records');
   expect(parseRequest('http', readEvent('http-fetch')).target).toMatch(/^\/v1\/topics\/orders\/partitions/);
