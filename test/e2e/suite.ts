@@ -111,9 +111,6 @@ export function testStack(name: string, target: Target): void {
           const values = Array.from({ length: 12 }, (_, at) => String.fromCharCode(97 + at).repeat(700_000));
           await Promise.all(values.map((value) => producer.send({ value })));
           const records = await readAll(logs[door], topic);
-          expect(
-            records.map(({ value }) => value === values[records.findIndex((one) => one.value === value)]),
-          ).toHaveLength(12);
           expect(records.map(({ value }) => value)).toEqual(values);
         },
         slow,
