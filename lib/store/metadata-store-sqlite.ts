@@ -11,6 +11,7 @@ import { tailEntriesRefused } from '../limits.ts';
 import { CommitWaiters } from './commit-waiters.ts';
 import { decodeCoordinates, encodeCoordinates } from './coordinates.ts';
 import { GroupCommit, storageError } from './group-commit.ts';
+import { groupTables, openSqliteGroupStore } from './group-store-sqlite.ts';
 import { appendToHead, rollHead } from './head.ts';
 import type { Head, Page, ProducerState, StoredTopicConfig, TopicItem } from './items.ts';
 import type { MetadataStore } from './metadata-store.ts';
@@ -201,6 +202,8 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
 
     nextCommit: (topicId, partitions, signal) => waiters.wait(topicId, partitions, signal),
 
+    groupStore: openSqliteGroupStore({ database, write, read }),
+
     close: async () => {
       if (isClosed) return;
       isClosed = true;
@@ -238,6 +241,7 @@ function openDatabase(path: string): DatabaseSync {
       );
     }
     if (version === 0) database.exec(`BEGIN; ${schema} COMMIT;`);
+    database.exec(groupTables);
     // A killed process may have left commits that were written and not synced. A checkpoint syncs them, and it has to,
     // before readers see them and resends are answered from them.
     if (path !== ':memory:') database.exec(growLog);

@@ -5,6 +5,7 @@
 
 import type { LogError } from '../errors.ts';
 import type { Offset, Partition, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicName } from '../ids.ts';
+import type { GroupStore } from './group-store.ts';
 import type { BatchCoordinates, Head, Page, StoredTopicConfig, TopicItem } from './items.ts';
 
 /** One batch to be given its offsets. */
@@ -81,6 +82,9 @@ export interface MetadataStore {
    * partitions (or when their topic is deleted), false when `signal` is aborted first. Absent: a waiting reader polls.
    */
   readonly nextCommit?: (topicId: TopicId, partitions: readonly Partition[], signal: AbortSignal) => Promise<boolean>;
+
+  /** Groups, in the same database; it closes with this store. Absent: this log keeps none. */
+  readonly groupStore?: GroupStore;
 
   close(): Promise<void>;
 }

@@ -1,0 +1,31 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
+import { groupOf, testGroupStore } from '../contract/group-store.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-groups-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+testGroupStore('SQLite in memory', async () => openSqliteMetadataStore(':memory:'));
+
+test('groups are there when their file is opened again, also in a file from before there were groups', async () => {
+  const path = join(folder, 'metadata.db');
+  await openSqliteMetadataStore(path).close();
+  const database = new DatabaseSync(path);
+  for (const table of ['groups', 'group_sessions', 'group_offsets']) database.exec(`DROP TABLE ${table}`);
+  database.close();
+
+  const group = groupOf();
+  const first = openSqliteMetadataStore(path);
+  await first.groupStore?.changeGroup({ group, seenVersion: undefined, puts: [], removes: [] });
+  await first.close();
+  const second = openSqliteMetadataStore(path);
+  expect(await second.groupStore?.getGroup(group.groupId)).toEqual({ group, sessions: [] });
+  await second.close();
+});
