@@ -73,21 +73,22 @@ export class Millrace extends Construct {
     Grant.addToPrincipal({ grantee: this.fetchFunction, actions, resourceArns: [this.bucket.bucketArn] });
   }
 
-  /** What a program needs to find this log, by the names the client and `millrace/direct` look for. */
-  get environment(): Record<string, string> {
+  /** What a program needs to find this log by one door, under the names that `fromEnvironment` looks for. */
+  environment({ via = 'http' }: GrantOptions = {}): Record<string, string> {
+    if (via === 'http') return { MILLRACE_ENDPOINT: this.endpoint };
+    if (via === 'direct') {
+      return { MILLRACE_BUCKET: this.bucket.bucketName, MILLRACE_TABLE: this.table.tableName };
+    }
     return {
-      MILLRACE_ENDPOINT: this.endpoint,
-      MILLRACE_BUCKET: this.bucket.bucketName,
-      MILLRACE_TABLE: this.table.tableName,
       MILLRACE_PRODUCE_FUNCTION: this.produceFunction.functionName,
       MILLRACE_FETCH_FUNCTION: this.fetchFunction.functionName,
       MILLRACE_TOPICS_FUNCTION: this.topicsFunction.functionName,
     };
   }
 
-  /** Tells a function where the log is. What it may do there, grants say. */
-  connect(fn: LambdaFunction): void {
-    for (const [name, value] of Object.entries(this.environment)) fn.addEnvironment(name, value);
+  /** Tells a function where the log is, by the door of its grants. What it may do there, they say. */
+  connect(fn: LambdaFunction, options?: GrantOptions): void {
+    for (const [name, value] of Object.entries(this.environment(options))) fn.addEnvironment(name, value);
   }
 
   /**

@@ -295,19 +295,19 @@ describe('topics', () => {
     expect(() => Topic.fromTopicName(stack, 'E', { millrace, topicName: '..' })).toThrow('topic name ".."');
   });
 
-  test('a connected function is told where the log is, and gets no right by that', () => {
-    const { Environment } = team.resources.get(stacks.connected)?.Properties ?? {};
-    const { functions } = stacks;
-    expect(Environment).toEqual({
-      Variables: {
-        MILLRACE_ENDPOINT: expect.stringMatching(/^https:\/\/LogApi\w+\.execute-api\.us-east-1\.amazonaws\.com\/prod$/),
-        MILLRACE_BUCKET: expect.stringMatching(/^LogBucket/),
-        MILLRACE_TABLE: expect.stringMatching(/^LogTable/),
-        MILLRACE_PRODUCE_FUNCTION: functions.produce,
-        MILLRACE_FETCH_FUNCTION: functions.fetch,
-        MILLRACE_TOPICS_FUNCTION: functions.topics,
-      },
-    });
+  test('a connected function is told where the log is, by the door it asks for, and gets no right by that', () => {
+    const told = (id: string) => team.resources.get(id)?.Properties.Environment;
+    const endpoint = expect.stringMatching(/^https:\/\/LogApi\w+\.execute-api\.us-east-1\.amazonaws\.com\/prod$/);
+    expect(told(stacks.connected)).toEqual({ Variables: { MILLRACE_ENDPOINT: endpoint } });
+
+    const stack = new Stack(new App(), 'Doors');
+    const log = new Millrace(stack, 'Log');
+    expect(Object.keys(log.environment({ via: 'invoke' }))).toEqual([
+      'MILLRACE_PRODUCE_FUNCTION',
+      'MILLRACE_FETCH_FUNCTION',
+      'MILLRACE_TOPICS_FUNCTION',
+    ]);
+    expect(Object.keys(log.environment({ via: 'direct' }))).toEqual(['MILLRACE_BUCKET', 'MILLRACE_TABLE']);
   });
 });
 

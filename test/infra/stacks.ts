@@ -10,7 +10,6 @@ import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambd
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { Millrace, Topic } from '../../infra/index.ts';
-import { ensureBundles } from '../support/bundles.ts';
 import type { Attributes, Template } from '../support/template.ts';
 
 /** Logical ids of what `Millrace` makes. */
@@ -38,7 +37,6 @@ export interface Stacks extends Parts {
 }
 
 export async function synthesize(): Promise<Stacks> {
-  await ensureBundles();
   const outdir = mkdtempSync(join(tmpdir(), 'millrace-synth-'));
   const app = new App({ outdir });
 

@@ -1,23 +1,21 @@
-/** The bundled functions where `infra/` looks for them. */
+/** The bundled functions where `infra/` looks for them: built before the tests, when there are none or older ones. */
 
-import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bundleFunctions } from '../../infra/bundle.ts';
 
-const dist = fileURLToPath(new URL('../../dist', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Builds them when there are none; several test processes may do so at once, and one of them wins. */
-export async function ensureBundles(): Promise<void> {
-  const folder = `${dist}/functions`;
-  if (existsSync(folder)) return;
-  const own = `${dist}/functions-${process.pid}`;
-  await mkdir(dist, { recursive: true });
-  await bundleFunctions(own);
-  try {
-    await rename(own, folder);
-  } catch (error) {
-    if (!existsSync(folder)) throw error;
-    await rm(own, { recursive: true });
-  }
+/** Once for a whole run, before any test (https://vitest.dev/config/globalsetup). */
+export default async function setup(): Promise<void> {
+  const built = statSync(`${root}/dist/functions/topics/index.mjs`, { throwIfNoEntry: false });
+  if (built === undefined || built.mtimeMs < changedMs()) await bundleFunctions();
+}
+
+function changedMs(): number {
+  const sources = ['functions', 'lib'].flatMap((room) =>
+    readdirSync(`${root}/${room}`, { recursive: true, encoding: 'utf8' }).map((path) => `${room}/${path}`),
+  );
+  const paths = [...sources, 'infra/bundle.ts', 'package-lock.json'];
+  return Math.max(...paths.map((path) => statSync(`${root}/${path}`).mtimeMs));
 }
