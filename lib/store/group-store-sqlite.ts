@@ -6,6 +6,7 @@ import { decodeAssignment, encodeAssignment, type TopicPartition, topicPartition
 import type { Committer, GroupStore, OffsetCommit, OffsetOutcome } from './group-store.ts';
 import { decodePlan, encodePlan } from './group-text.ts';
 import type { Group, GroupHead, MemberSession, MemberState, OffsetItem } from './items.ts';
+import { epochOf, mayCommit } from './offset-item.ts';
 
 /** Made in every file that is opened: an older release leaves them alone. */
 export const groupTables = `
@@ -100,7 +101,7 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
         offset,
         metadata,
         committedAt: Math.max(committedAt, (item?.committed?.committedAt ?? 0) + 1),
-        epoch: by.memberId === undefined ? by.groupEpoch : by.memberEpoch,
+        epoch: epochOf(by),
       },
     });
     return { outcome: 'committed' };
@@ -188,17 +189,11 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
   };
 }
 
-function mayCommit(item: OffsetItem | undefined, by: Committer, { ownerGoneAtVersion }: OffsetCommit): boolean {
-  if (by.memberId === undefined) return item?.owner === undefined || item.version === ownerGoneAtVersion;
-  return item?.owner?.memberId === by.memberId && item.owner.memberEpoch <= by.memberEpoch;
-}
-
 function prepareStatements(database: DatabaseSync) {
-  const all = (table: string) => database.prepare(`SELECT * FROM ${table} WHERE group_id = ?`);
   return {
-    readGroup: all('groups'),
-    readSessions: all('group_sessions'),
-    listOffsets: all('group_offsets'),
+    readGroup: database.prepare('SELECT * FROM groups WHERE group_id = ?'),
+    readSessions: database.prepare('SELECT * FROM group_sessions WHERE group_id = ? ORDER BY member_id'),
+    listOffsets: database.prepare('SELECT * FROM group_offsets WHERE group_id = ? ORDER BY topic_id, partition'),
     listGroups: database.prepare('SELECT * FROM groups WHERE group_id > ? ORDER BY group_id LIMIT ?'),
     putGroup: database.prepare('INSERT OR REPLACE INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
     scheduleCheck: database.prepare('UPDATE groups SET check_at = ? WHERE group_id = ? AND check_at = ?'),

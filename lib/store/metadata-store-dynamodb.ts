@@ -10,6 +10,7 @@ import { LogError } from '../errors.ts';
 import type { Partition, TopicId } from '../ids.ts';
 import { commitBatches } from './append-dynamodb.ts';
 import { DynamoDbCall } from './call-dynamodb.ts';
+import { openDynamoDbGroupStore } from './group-store-dynamodb.ts';
 import type { Head } from './items.ts';
 import {
   counterKey,
@@ -118,6 +119,8 @@ export function openDynamoDbMetadataStore(options: DynamoDbOptions): MetadataSto
         );
         return numberOf(item, 'value') - 1;
       }),
+
+    groupStore: openDynamoDbGroupStore(requests, run),
 
     close: async () => {
       if (isClosed) return;

@@ -313,7 +313,8 @@ function testHandOvers(store: () => GroupStore): void {
   test('a hand-over of a session that has changed, or is gone, is a conflict', async () => {
     await makeGroup(store(), 'm1');
     expect(await claim('m1', 6, [[0, undefined]])).toBe('conflict');
-    expect(await claim('m1', 6, [])).toBe('conflict');
+    expect(await claim('m1', 5, [])).toBe('conflict');
+    expect(await claim('m1', 6, [], 4)).toBe('conflict');
     expect(await claim('m9', 7, [[0, undefined]])).toBe('conflict');
     expect(await claim('m9', 7, [])).toBe('conflict');
     expect(await store().listOffsets(billing)).toEqual([]);

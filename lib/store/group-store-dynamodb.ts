@@ -1,0 +1,393 @@
+/**
+ * The group store on DynamoDB: any number of processes serve a group, and what they decide from what they have seen is done
+ * only if it is still so.
+ *
+ * What a step costs, in write units of 1 KB (a transaction counts double) and read units of 4 KB:
+ *
+ * | step            | requests                                   | write units                                 | read units       |
+ * |-----------------|--------------------------------------------|---------------------------------------------|------------------|
+ * | renew a session | UpdateItem, GetItem, at once               | 1                                           | 1                |
+ * | read a group    | Query                                      |                                             | all of it, added |
+ * | change a group  | TransactWriteItems                         | 2 + 2 per KB of members + 2 per session     |                  |
+ * | hand over       | TransactWriteItems, UpdateItem when no     | 2 + 2 per partition, or 1                   |                  |
+ * |                 | partition changes hands                    |                                             |                  |
+ * | commit          | UpdateItem for each partition              | 1 each, metadata of up to some 800 bytes    |                  |
+ */
+
+import { isDeepStrictEqual } from 'node:util';
+import type { TransactWriteItem } from '@aws-sdk/client-dynamodb';
+import { LogError } from '../errors.ts';
+import type { GroupId, Timestamp } from '../ids.ts';
+import { topicPartitionsOf } from './assignment.ts';
+import { actionsPerTransactionMax, chunks, DynamoDbCall, inParallel } from './call-dynamodb.ts';
+import {
+  decodeGroupHead,
+  decodeMembers,
+  decodeOffset,
+  decodeSession,
+  encodeHead,
+  encodeMembers,
+  encodeSession,
+  entryKey,
+  groupHeadKey,
+  groupPk,
+  groupsPk,
+  headSk,
+  isSession,
+  membersKey,
+  membersSk,
+  offsetKey,
+  offsetPrefix,
+  offsetSkEnd,
+  optionalSessionAttributes,
+  sessionAttributes,
+  sessionKey,
+} from './group-items-dynamodb.ts';
+import type { Committer, GroupStore, HandOver, OffsetCommit, OffsetOutcome, SeenGroup } from './group-store.ts';
+import type { GroupHead, MemberSession, OffsetItem } from './items.ts';
+import { type Item, numberOf, numberValue, textOf } from './items-dynamodb.ts';
+import { epochOf, mayCommit } from './offset-item.ts';
+import type { DynamoDbRequests } from './requests-dynamodb.ts';
+
+/** Reads of a group that meet a change of it start over this often. */
+const readAttemptsMax = 5;
+/** A commit that meets others with a later time takes a later one this often. */
+const commitAttemptsMax = 8;
+
+export function openDynamoDbGroupStore(
+  requests: DynamoDbRequests,
+  run: <T>(work: () => Promise<T>) => Promise<T>,
+): GroupStore {
+  const TableName = requests.table;
+  const begin = () => new DynamoDbCall(requests);
+
+  const queryAll = async (call: DynamoDbCall, pk: string, from: string, to: string): Promise<readonly Item[]> => {
+    const found: Item[] = [];
+    for (let start: Item | undefined; ; ) {
+      const { items, isEnd } = await call.query({
+        KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
+        ExpressionAttributeValues: { ':pk': { S: pk }, ':from': { S: from }, ':to': { S: to } },
+        ...(start === undefined ? {} : { ExclusiveStartKey: start }),
+      });
+      found.push(...items);
+      const last = items.at(-1);
+      if (isEnd || last?.pk === undefined || last.sk === undefined) return found;
+      start = { pk: last.pk, sk: last.sk };
+    }
+  };
+
+  const getGroup = async (groupId: GroupId): Promise<SeenGroup | undefined> => {
+    const call = begin();
+    for (let attempt = 1; attempt <= readAttemptsMax; attempt++) {
+      const items = await queryAll(call, groupPk(groupId), headSk, membersSk);
+      const head = items.find(({ sk }) => sk?.S === headSk);
+      const members = items.find(({ sk }) => sk?.S === membersSk);
+      if (head === undefined && members === undefined) return undefined;
+      // A query is not one instant: the group changed while it ran.
+      if (head === undefined || members === undefined || numberOf(head, 'v') !== numberOf(members, 'v')) continue;
+      const group = { ...decodeGroupHead(head), ...decodeMembers(members) };
+      return { group, sessions: items.filter(isSession).map(decodeSession) };
+    }
+    throw new LogError(
+      'KAFKA_STORAGE_ERROR',
+      `group ${groupId} changes all the time, ${readAttemptsMax} attempts to read it met a change`,
+      { effect: 'none' },
+    );
+  };
+
+  const commitOffset = async (
+    call: DynamoDbCall,
+    groupId: GroupId,
+    by: Committer,
+    commit: OffsetCommit,
+    committedAt: Timestamp,
+  ): Promise<OffsetOutcome> => {
+    let at = committedAt;
+    for (let attempt = 1; attempt <= commitAttemptsMax; attempt++) {
+      const { outcome, item: found } = await call.update(offsetUpdate(groupId, by, commit, at), true);
+      if (outcome === 'done') return { outcome: 'committed' };
+      const item = found === undefined ? undefined : decodeOffset(found);
+      const stored = item?.committed;
+      // An attempt of ours whose answer was lost.
+      const isOurs =
+        stored?.committedAt === at && stored.offset === commit.offset && stored.metadata === commit.metadata;
+      if (isOurs && stored.epoch === epochOf(by)) return { outcome: 'committed' };
+      if (stored === undefined || !mayCommit(item, by, commit)) return { outcome: 'refused', item };
+      at = stored.committedAt + 1;
+    }
+    throw new LogError(
+      'KAFKA_STORAGE_ERROR',
+      `partition ${commit.partition} of group ${groupId} is committed by others, ${commitAttemptsMax} attempts were overtaken`,
+      { effect: 'none' },
+    );
+  };
+
+  return {
+    renewSession: (groupId, memberId, memberEpoch, seenAt) =>
+      run(async () => {
+        const call = begin();
+        const [head, { item }] = await Promise.all([
+          call.get(groupHeadKey(groupId)),
+          call.update(
+            {
+              Key: sessionKey(groupId, memberId),
+              UpdateExpression: 'SET t = :t',
+              ConditionExpression: 'e = :e AND t < :t',
+              ExpressionAttributeValues: { ':t': numberValue(seenAt), ':e': numberValue(memberEpoch) },
+              ReturnValues: 'ALL_NEW',
+              ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+            },
+            true,
+          ),
+        ]);
+        const session = item === undefined ? undefined : decodeSession(item);
+        return {
+          // When the condition did not hold for the time alone, a later heartbeat came before this one.
+          isRenewed: session !== undefined && session.memberEpoch === memberEpoch,
+          head: head === undefined ? undefined : decodeGroupHead(head),
+          session,
+        };
+      }),
+
+    getGroup: (groupId) => run(() => getGroup(groupId)),
+
+    getGroupHead: (groupId) =>
+      run(async () => {
+        const item = await begin().get(groupHeadKey(groupId));
+        return item === undefined ? undefined : decodeGroupHead(item);
+      }),
+
+    listGroups: ({ after, limit }) =>
+      run(async () => {
+        const call = begin();
+        const heads: GroupHead[] = [];
+        let last: string | undefined = after;
+        for (let isEnd = false; !isEnd && heads.length < limit; ) {
+          const page = await call.query({
+            KeyConditionExpression: last === undefined ? 'pk = :pk' : 'pk = :pk AND sk > :after',
+            ExpressionAttributeValues: {
+              ':pk': { S: groupsPk },
+              ...(last === undefined ? {} : { ':after': { S: last } }),
+            },
+            Limit: limit - heads.length,
+          });
+          const ids = page.items.map((item) => textOf(item, 'sk') as GroupId);
+          const found = (await call.getItems(ids.map(groupHeadKey))).map(decodeGroupHead);
+          heads.push(...found.toSorted((one, other) => (one.groupId < other.groupId ? -1 : 1)));
+          last = ids.at(-1);
+          isEnd = page.isEnd;
+        }
+        return heads;
+      }),
+
+    changeGroup: ({ group, seenVersion, puts, removes }) =>
+      run(async () => {
+        const { groupId } = group;
+        const actions: TransactWriteItem[] = [
+          { Put: { TableName, Item: encodeHead(group), ...ifVersion(seenVersion) } },
+          { Put: { TableName, Item: encodeMembers(group) } },
+          ...(seenVersion === undefined ? [{ Put: { TableName, Item: entryKey(groupId) } }] : []),
+          ...puts.map((put) => {
+            return { Put: { TableName, Item: encodeSession(groupId, put.session), ...ifVersion(put.seenVersion) } };
+          }),
+          ...removes.map(({ memberId, seenVersion: version, seenAt }) => ({
+            Delete: {
+              TableName,
+              Key: sessionKey(groupId, memberId),
+              ConditionExpression: seenAt === undefined ? 'v = :v' : 'v = :v AND t = :t',
+              ExpressionAttributeValues: {
+                ':v': numberValue(version),
+                ...(seenAt === undefined ? {} : { ':t': numberValue(seenAt) }),
+              },
+            },
+          })),
+        ];
+        return (await begin().transact(actions)) === undefined ? 'changed' : 'conflict';
+      }),
+
+    scheduleCheck: (groupId, seenCheckAt, checkAt) =>
+      run(async () => {
+        await begin().update(
+          {
+            Key: groupHeadKey(groupId),
+            UpdateExpression: 'SET c = :next',
+            ConditionExpression: 'c = :seen',
+            ExpressionAttributeValues: { ':next': numberValue(checkAt), ':seen': numberValue(seenCheckAt) },
+          },
+          true,
+        );
+      }),
+
+    handOver: (handOver) =>
+      run(async () => {
+        const { groupId, session, claims, releases } = handOver;
+        const change = sessionUpdate(handOver);
+        if (claims.length === 0 && releases.size === 0) {
+          const { outcome, item } = await begin().update(
+            { ...change, ReturnValuesOnConditionCheckFailure: 'ALL_OLD' },
+            true,
+          );
+          if (outcome === 'done') return 'done';
+          // An attempt of this very step whose answer was lost.
+          const isOurs = item !== undefined && isDeepStrictEqual(stateOf(decodeSession(item)), stateOf(session));
+          return isOurs ? 'done' : 'conflict';
+        }
+        const lost = await begin().transact([
+          { Update: { TableName, ...change } },
+          ...claims.map((claim) => ({
+            Update: {
+              TableName,
+              Key: offsetKey(groupId, claim),
+              UpdateExpression: 'SET v = :next, w = :w, u = :u',
+              ConditionExpression: claim.seenVersion === undefined ? 'attribute_not_exists(pk)' : 'v = :seen',
+              ExpressionAttributeValues: {
+                ':next': numberValue((claim.seenVersion ?? 0) + 1),
+                ':w': { S: session.memberId },
+                ':u': numberValue(session.memberEpoch),
+                ...(claim.seenVersion === undefined ? {} : { ':seen': numberValue(claim.seenVersion) }),
+              },
+            },
+          })),
+          ...topicPartitionsOf(releases).map((place) => ({
+            Update: {
+              TableName,
+              Key: offsetKey(groupId, place),
+              UpdateExpression: 'SET v = v + :one REMOVE w, u',
+              ConditionExpression: 'w = :w',
+              ExpressionAttributeValues: { ':one': numberValue(1), ':w': { S: session.memberId } },
+            },
+          })),
+        ]);
+        return lost === undefined ? 'done' : 'conflict';
+      }),
+
+    /** First the offsets count no longer, then they go, then the group: whatever stops it, nothing comes back to life. */
+    deleteGroup: (head) =>
+      run(async () => {
+        const call = begin();
+        const { groupId, groupEpoch, version } = head;
+        const next = { ...head, version: version + 1, groupEpoch: groupEpoch + 1, offsetsFromEpoch: groupEpoch + 1 };
+        const emptied = await call.transact([
+          { Put: { TableName, Item: encodeHead(next), ...ifEmptyAt(version) } },
+          {
+            Update: {
+              TableName,
+              Key: membersKey(groupId),
+              UpdateExpression: 'SET v = :v',
+              ExpressionAttributeValues: { ':v': numberValue(next.version) },
+            },
+          },
+        ]);
+        if (emptied !== undefined) return 'conflict';
+        const offsets = (await queryAll(call, groupPk(groupId), offsetPrefix, offsetSkEnd)).map(decodeOffset);
+        for (const chunk of chunks(offsets, actionsPerTransactionMax)) {
+          const lost = await call.transact(
+            chunk.map((item) => ({ Delete: { TableName, ...deleteIfUnused(groupId, item) } })),
+          );
+          if (lost !== undefined) return 'conflict';
+        }
+        const lost = await call.transact([
+          { Delete: { TableName, Key: groupHeadKey(groupId), ...ifEmptyAt(next.version) } },
+          { Delete: { TableName, Key: membersKey(groupId) } },
+          { Delete: { TableName, Key: entryKey(groupId) } },
+        ]);
+        return lost === undefined ? 'deleted' : 'conflict';
+      }),
+
+    getOffsets: (groupId, partitions) =>
+      run(async () => {
+        const keys = new Map(partitions.map((place) => [offsetKey(groupId, place).sk.S, offsetKey(groupId, place)]));
+        const items = await begin().getItems([...keys.values()]);
+        const found = new Map(items.map((item) => [textOf(item, 'sk'), decodeOffset(item)]));
+        return partitions.map((place) => found.get(offsetKey(groupId, place).sk.S));
+      }),
+
+    listOffsets: (groupId) =>
+      run(async () => (await queryAll(begin(), groupPk(groupId), offsetPrefix, offsetSkEnd)).map(decodeOffset)),
+
+    commitOffsets: (groupId, committer, commits, committedAt) =>
+      run(async () => {
+        const call = begin();
+        const outcomes: OffsetOutcome[] = [];
+        await inParallel([...commits.entries()], async ([index, commit]) => {
+          outcomes[index] = await commitOffset(call, groupId, committer, commit, committedAt);
+        });
+        return outcomes;
+      }),
+  };
+}
+
+const stateOf = ({ seenAt: _, ...state }: MemberSession) => state;
+
+// ---- conditions and updates
+
+/** If the item has this version, or is not there. */
+function ifVersion(version: number | undefined) {
+  if (version === undefined) return { ConditionExpression: 'attribute_not_exists(pk)' };
+  return { ConditionExpression: 'v = :v', ExpressionAttributeValues: { ':v': numberValue(version) } };
+}
+
+function ifEmptyAt(version: number) {
+  return {
+    ConditionExpression: 'v = :v AND n = :none',
+    ExpressionAttributeValues: { ':v': numberValue(version), ':none': numberValue(0) },
+  };
+}
+
+function deleteIfUnused(groupId: GroupId, { topicId, partition, version, committed }: OffsetItem) {
+  const isUncommitted = committed === undefined;
+  return {
+    Key: offsetKey(groupId, { topicId, partition }),
+    ConditionExpression: `v = :v AND ${isUncommitted ? 'attribute_not_exists(t)' : 't = :t'}`,
+    ExpressionAttributeValues: {
+      ':v': numberValue(version),
+      ...(isUncommitted ? {} : { ':t': numberValue(committed.committedAt) }),
+    },
+  };
+}
+
+function sessionUpdate({ groupId, session, seenVersion }: HandOver) {
+  const attributes = sessionAttributes(session);
+  const names = Object.keys(attributes);
+  const removed = optionalSessionAttributes.filter((name) => attributes[name] === undefined);
+  const sets = `SET ${names.map((name) => `${name} = :${name}`).join(', ')}`;
+  return {
+    Key: sessionKey(groupId, session.memberId),
+    UpdateExpression: removed.length === 0 ? sets : `${sets} REMOVE ${removed.join(', ')}`,
+    ConditionExpression: 'v = :seen',
+    ExpressionAttributeValues: {
+      ...Object.fromEntries(
+        names.map((name) => [`:${name}`, attributes[name]] as [string, (typeof attributes)[string]]),
+      ),
+      ':seen': numberValue(seenVersion),
+    } as Item,
+  };
+}
+
+/**
+ * With a member: if the partition is its own and was given to it no later. Without: if it is nobody's, or that of the owner
+ * who is gone, who is taken out.
+ */
+function offsetUpdate(groupId: GroupId, by: Committer, commit: OffsetCommit, at: Timestamp) {
+  const { offset, metadata, ownerGoneAtVersion } = commit;
+  const isTaken = by.memberId === undefined && ownerGoneAtVersion !== undefined;
+  const [condition, change, values]: [string, string, Item] =
+    by.memberId !== undefined
+      ? ['w = :w AND u <= :e', '', { ':w': { S: by.memberId } }]
+      : isTaken
+        ? ['v = :v', ', v = v + :one REMOVE w, u', { ':v': numberValue(ownerGoneAtVersion), ':one': numberValue(1) }]
+        : ['attribute_not_exists(w)', ', v = if_not_exists(v, :zero)', { ':zero': numberValue(0) }];
+  return {
+    Key: offsetKey(groupId, commit),
+    UpdateExpression: `SET o = :o, m = :m, t = :t, e = :e${change}`,
+    ConditionExpression: `${condition} AND (attribute_not_exists(t) OR t < :t)`,
+    ExpressionAttributeValues: {
+      ...values,
+      ':o': numberValue(offset),
+      ':m': { S: metadata },
+      ':t': numberValue(at),
+      ':e': numberValue(epochOf(by)),
+    },
+    ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
+  };
+}

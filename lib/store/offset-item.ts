@@ -1,0 +1,14 @@
+/** What a commit of an offset asks of the partition's item: pure, so that every group store answers the same. */
+
+import type { Committer, OffsetCommit } from './group-store.ts';
+import type { OffsetItem } from './items.ts';
+
+/** A member: what is its own, given to it no later. Nobody: what is nobody's, or was of an owner who is gone. */
+export function mayCommit(item: OffsetItem | undefined, by: Committer, { ownerGoneAtVersion }: OffsetCommit): boolean {
+  if (by.memberId === undefined) return item?.owner === undefined || item.version === ownerGoneAtVersion;
+  return item?.owner?.memberId === by.memberId && item.owner.memberEpoch <= by.memberEpoch;
+}
+
+export function epochOf(by: Committer): number {
+  return by.memberId === undefined ? by.groupEpoch : by.memberEpoch;
+}
