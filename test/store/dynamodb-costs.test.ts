@@ -70,7 +70,7 @@ describe.skipIf(dynamoDbMissing)(`requests and units on DynamoDB${dynamoDbMissin
     ).toEqual([['UpdateItem', 0, 1]]);
     expect(await cost(() => store.getHeads(topicId, [0]))).toEqual([['GetItem', 1, 0]]);
     expect(await cost(() => store.getHeads(topicId, all.slice(0, 100)))).toEqual([['BatchGetItem', 100, 0]]);
-    expect(await cost(() => store.getHeads(topicId, all))).toEqual([
+    expect((await cost(() => store.getHeads(topicId, all))).toSorted()).toEqual([
       ['BatchGetItem', 100, 0],
       ['BatchGetItem', 2, 0],
     ]);
