@@ -8,7 +8,7 @@ import type {
   UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
 import type { Timestamp } from '../ids.ts';
-import { cancellationReasons, isLostCondition, itemOfLost } from './errors-dynamodb.ts';
+import { cancellationReasons, isAfterSilence, isLostCondition, itemOfLost } from './errors-dynamodb.ts';
 import type { Item, Key } from './items-dynamodb.ts';
 import type { DynamoDbRequests, Operation, Operations } from './requests-dynamodb.ts';
 
@@ -23,6 +23,8 @@ const requestsAtOnceMax = 16;
 export interface Written {
   readonly outcome: 'done' | 'lost';
   readonly item: Item | undefined;
+  /** Lost, perhaps to an attempt of its own that got no answer. */
+  readonly mayBeDone: boolean;
 }
 
 export class DynamoDbCall {
@@ -126,9 +128,9 @@ export class DynamoDbCall {
 
 async function written(write: () => Promise<Item | undefined>): Promise<Written> {
   try {
-    return { outcome: 'done', item: await write() };
+    return { outcome: 'done', item: await write(), mayBeDone: false };
   } catch (error) {
-    if (isLostCondition(error)) return { outcome: 'lost', item: itemOfLost(error) };
+    if (isLostCondition(error)) return { outcome: 'lost', item: itemOfLost(error), mayBeDone: isAfterSilence(error) };
     throw error;
   }
 }

@@ -92,6 +92,17 @@ export function isLostCondition(error: unknown): boolean {
   return dynamoDbErrorKind(error) === 'condition';
 }
 
+const silenceBefore = Symbol('silenceBefore');
+
+/** `lost` with a note that an earlier attempt of its request got no answer: what was lost to may be what that one did. */
+export function lostAfterSilence(lost: unknown): unknown {
+  return Object.assign(lost as object, { [silenceBefore]: true });
+}
+
+export function isAfterSilence(lost: unknown): boolean {
+  return typeof lost === 'object' && lost !== null && silenceBefore in lost;
+}
+
 /** Why a transaction was cancelled: one reason for each of its actions, in order; with the item where that was asked for. */
 export function cancellationReasons(error: unknown): readonly CancellationReason[] {
   return (error as Partial<TransactionCanceledException>).CancellationReasons ?? [];

@@ -35,9 +35,11 @@ import { KiB } from '../limits.ts';
 import {
   cancellationReasons,
   delayAfter,
+  dynamoDbErrorKind,
   dynamoDbFailure,
   isLostCondition,
   itemOfLost,
+  lostAfterSilence,
   Unprocessed,
 } from './errors-dynamodb.ts';
 import { type Item, itemBytes } from './items-dynamodb.ts';
@@ -141,7 +143,10 @@ export class DynamoDbRequests {
         throw new Unprocessed(`${operation} was done in part`);
       });
     } catch (error) {
-      if (error instanceof RetryError && isLostCondition(error.cause)) throw error.cause;
+      if (error instanceof RetryError && isLostCondition(error.cause)) {
+        const wasSilent = error.errors.some((one) => dynamoDbErrorKind(one) === 'unanswered');
+        throw wasSilent ? lostAfterSilence(error.cause) : error.cause;
+      }
       const { table } = this;
       const region = await this.#client.config.region().catch(() => undefined);
       const isWrite = !reads.has(operation);

@@ -28,6 +28,8 @@ import type { DynamoDbRequests } from './requests-dynamodb.ts';
 
 /** Alters that meet a delete make it start over this often. */
 const deleteAttemptsMax = 8;
+/** Of the transaction that deletes a topic: topic, name and note. */
+const deleteActions = 3;
 /** Deletions of earlier calls, cut short by a crash or a deadline, that one call goes on with. */
 const deletionsResumedMax = 4;
 
@@ -97,7 +99,7 @@ export function topicsOf(requests: DynamoDbRequests): Topics {
       if (lost === undefined) return { outcome: 'created' };
       const there = lost[0]?.Item;
       assert(there !== undefined, 'a name that is taken says by which topic');
-      if (!isOneTransaction) await deleteHeads(call, topicId, partitionCount);
+      if (!isOneTransaction) await deleteHeads(call, topicId, range(0, partitionCount));
       return { outcome: 'exists', topic: textOf(there, 'topic') as TopicName };
     },
 
@@ -150,8 +152,10 @@ export function topicsOf(requests: DynamoDbRequests): Topics {
     },
 
     /**
-     * The topic goes first, with its name, and leaves a note of what is still to be deleted. Whatever stops the rest, the
-     * next call of this goes on with it.
+     * The topic goes with its name and its heads, and leaves a note of what is still to be deleted. Whatever stops the rest,
+     * the next call of this goes on with it. No head outlives its topic: a process that still knows it would append to it
+     * when there is a new one of that name. Heads for which the transaction has no room go before it, so that a crash
+     * leaves a topic that can be deleted again.
      */
     async deleteTopic(topic, topicId) {
       const call = new DynamoDbCall(requests);
@@ -159,6 +163,8 @@ export function topicsOf(requests: DynamoDbRequests): Topics {
         const there = await read(call, topic);
         if (there?.topicId !== topicId) return false;
         const { partitionCount, version } = there;
+        const lastCount = Math.min(partitionCount, actionsPerTransactionMax - deleteActions);
+        await deleteHeads(call, topicId, range(lastCount, partitionCount));
         const lost = await call.transact([
           {
             Delete: {
@@ -170,6 +176,7 @@ export function topicsOf(requests: DynamoDbRequests): Topics {
           },
           { Delete: { TableName, Key: nameKey(topic) } },
           { Put: { TableName, Item: { ...deletionKey(topicId), partitionCount: numberValue(partitionCount) } } },
+          ...range(0, lastCount).map((partition) => ({ Delete: { TableName, Key: headKey(topicId, partition) } })),
         ]);
         if (lost !== undefined) continue;
         try {
@@ -199,9 +206,8 @@ async function resumeDeletions(call: DynamoDbCall): Promise<void> {
   for (const item of items) await deleteContents(call, textOf(item, 'sk') as TopicId, numberOf(item, 'partitionCount'));
 }
 
-/** Heads first: without one nothing is appended or rolled any more, so what is found after that is all there is. */
+/** The heads are gone: nothing is appended or rolled any more, so what is found is all there is. */
 async function deleteContents(call: DynamoDbCall, topicId: TopicId, partitionCount: number): Promise<void> {
-  await deleteHeads(call, topicId, partitionCount);
   await inParallel(range(0, partitionCount), async (partition) => {
     for (let isEnd = false; !isEnd; ) {
       const page = await call.query({
@@ -216,8 +222,8 @@ async function deleteContents(call: DynamoDbCall, topicId: TopicId, partitionCou
   await call.delete([deletionKey(topicId)]);
 }
 
-async function deleteHeads(call: DynamoDbCall, topicId: TopicId, partitionCount: number): Promise<void> {
-  await call.delete(range(0, partitionCount).map((partition) => headKey(topicId, partition)));
+async function deleteHeads(call: DynamoDbCall, topicId: TopicId, partitions: readonly Partition[]): Promise<void> {
+  await call.delete(partitions.map((partition) => headKey(topicId, partition)));
 }
 
 const keyOf = (item: Item): Key => ({ pk: { S: textOf(item, 'pk') }, sk: { S: textOf(item, 'sk') } });

@@ -1,0 +1,87 @@
+/** What the simulation found in the metadata store on DynamoDB, each in as few requests as it takes. */
+
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { expect, test } from 'vitest';
+import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
+import type { MetadataStore } from '../../lib/store/metadata-store.ts';
+import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
+import type { Operation } from '../../lib/store/requests-dynamodb.ts';
+import { newBatch, topicItem } from '../contract/metadata-store.ts';
+import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
+
+type Command = { readonly constructor: { readonly name: string }; readonly input: object };
+
+/** A store, and another one on the same table that fails as `answer` says. */
+function openStores(answer: (operation: string, carryOut: () => object) => Promise<object>) {
+  const double = new DynamoDbDouble({ nowMs: Date.now });
+  const open = (send: (operation: string, carryOut: () => object) => Promise<object>): MetadataStore => {
+    const client = {
+      send: (command: Command) => {
+        const operation = command.constructor.name.slice(0, -'Command'.length);
+        return send(operation, () => double.request(operation as Operation, command.input as never));
+      },
+      config: { region: async () => 'us-east-1' },
+    } as unknown as DynamoDBClient;
+    return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+  };
+  return { good: open(async (_, carryOut) => carryOut()), faulty: open(answer) };
+}
+
+const silence = () => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+
+const batchOf = (producerEpoch: number, baseSequence: number) =>
+  newBatch({ producer: [7, producerEpoch, baseSequence] });
+
+/** The first append is carried out and not answered; `between` happens before the second attempt. */
+function loseFirstAppend(between: () => Promise<unknown>) {
+  let isFirst = true;
+  return async (operation: string, carryOut: () => object) => {
+    const output = carryOut();
+    if (operation !== 'UpdateItem' || !isFirst) return output;
+    isFirst = false;
+    await between();
+    throw silence();
+  };
+}
+
+// An append was carried out and its answer lost. Before it was sent again the topic was deleted, or its producer fenced,
+// and the caller was told that it had failed without effect; readers had seen its records.
+test('an append that meets a newer epoch when it is sent again has an unknown effect', async () => {
+  const topic = topicItem('orders');
+  const at = { topicId: topic.topicId, partition: 0 };
+  const { good, faulty } = openStores(loseFirstAppend(() => good.commitBatches({ ...at, batches: [batchOf(1, 0)] })));
+  await good.createTopic(topic);
+  const committed = await faulty.commitBatches({ ...at, batches: [batchOf(0, 0)] });
+  expect(committed).toMatchObject({
+    outcome: 'committed',
+    batches: [{ outcome: 'refused', error: { code: 'INVALID_PRODUCER_EPOCH', effect: 'unknown' } }],
+  });
+  const [head] = await good.getHeads(topic.topicId, [0]);
+  expect(head?.tail).toHaveLength(2);
+});
+
+test('an append whose topic is deleted before it is sent again has an unknown effect', async () => {
+  const topic = topicItem('orders');
+  const { good, faulty } = openStores(loseFirstAppend(() => good.deleteTopic(topic.topic, topic.topicId)));
+  await good.createTopic(topic);
+  const commit = faulty.commitBatches({ topicId: topic.topicId, partition: 0, batches: [batchOf(0, 0)] });
+  await expect(commit).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
+});
+
+// A delete that was cut short left heads behind a topic that was gone. When it was made anew, processes that still knew the
+// old one appended to those heads, and were told that their records were in the topic.
+test.each([3, 250])('no head of %d outlives its topic when a delete is cut short', async (partitionCount) => {
+  const topic = topicItem('orders', { partitionCount });
+  let isGone = false;
+  const { good, faulty } = openStores(async (operation, carryOut) => {
+    if (isGone) throw Object.assign(silence(), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
+    isGone = operation === 'TransactWriteItems';
+    return carryOut();
+  });
+  await good.createTopic(topic);
+  await faulty.deleteTopic(topic.topic, topic.topicId);
+  expect(await good.getTopic(topic.topic)).toBeUndefined();
+  const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
+  const heads = await good.getHeads(topic.topicId, partitions);
+  expect(heads.filter((head) => head !== undefined)).toEqual([]);
+});
