@@ -42,6 +42,7 @@ const ofHistory = {
   nothingAppearsTwice,
   sequencesFollow,
   fetchesGoOn,
+  pollsGoUpAndSkipNothing,
   whatIsThereIsServed,
   whatIsThereIsFound,
   answersNeedATopic,
@@ -58,7 +59,6 @@ const ofLog = {
   sendsKeepTheirOrder,
   fencedProducersStayOut,
   watermarksNeverFall,
-  pollsGoUpAndSkipNothing,
   timesFindTheFirstRecord,
   appendsAreLinearizable,
 } as const satisfies Record<string, (log: PartitionLog) => Violation[]>;

@@ -1,7 +1,7 @@
 /** What readers are told: watermarks, polls, offsets by time, and which errors. */
 
 import type { Offset } from '../ids.ts';
-import { answerOf, endOf, type Instant, type ReadOperation, recordsOf } from './history.ts';
+import { answerOf, endOf, type Instant, type Operation, type ReadOperation, recordsOf } from './history.ts';
 import type { PartitionLog, SortedHistory, Watermark } from './partition-logs.ts';
 import { named, placed, type Violation } from './violation.ts';
 
@@ -41,19 +41,23 @@ export function watermarksNeverFall(log: PartitionLog): Violation[] {
 }
 
 /** 7, Jepsen's internal and external nonmonotonic and skipped polls: a session goes up by one record after the other. */
-export function pollsGoUpAndSkipNothing(log: PartitionLog): Violation[] {
-  const sessions = Map.groupBy(log.reads, ({ session }) => session);
-  return [...sessions].flatMap(([session, polls]) => {
-    if (session === undefined) return [];
+export function pollsGoUpAndSkipNothing({ operations, logs }: SortedHistory): Violation[] {
+  const logOf = new Map(logs.flatMap((log) => log.reads.map((read) => [read as Operation, log] as const)));
+  const polls = operations.filter((operation) => operation.type === 'fetch' || operation.type === 'poll');
+  const ofSession = ({ session, topic, partition }: ReadOperation) => `${session} ${topic}/${partition}`;
+  return [...Map.groupBy(polls, ofSession).values()].flatMap((session) => {
     let last: { readonly offset: Offset; readonly poll: ReadOperation } | undefined;
-    return polls.flatMap((poll) =>
+    return session.flatMap((poll) =>
       recordsOf(poll).flatMap(({ offset }): Violation[] => {
         const before = last;
         last = { offset, poll };
-        if (before === undefined || offset === before.offset + 1) return [];
+        const log = logOf.get(poll);
+        if (poll.session === undefined || before === undefined || offset === before.offset + 1) return [];
+        // A session may go on in a topic that was made anew, and where that cannot be told nothing is said.
+        if (log === undefined || logOf.get(before.poll) !== log) return [];
         const kind = before.poll === poll ? 'internal' : 'external';
         const what = offset <= before.offset ? 'nonmonotonic' : 'skipped';
-        const text = `${kind} ${what} poll: session ${session} read ${placed(log, offset)} after ${before.offset}`;
+        const text = `${kind} ${what} poll: session ${poll.session} read ${placed(log, offset)} after ${before.offset}`;
         return [{ text, log, offset, operations: [before.poll, poll] }];
       }),
     );
