@@ -8,7 +8,7 @@ import type {
   UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
 import type { Timestamp } from '../ids.ts';
-import { cancellationReasons, isAfterSilence, isLostCondition, itemOfLost } from './errors-dynamodb.ts';
+import { LostCondition } from './errors-dynamodb.ts';
 import type { Item, Key } from './items-dynamodb.ts';
 import type { DynamoDbRequests, Operation, Operations } from './requests-dynamodb.ts';
 
@@ -108,7 +108,7 @@ export class DynamoDbCall {
       await this.#repeatable('TransactWriteItems', { TransactItems: [...actions], ClientRequestToken: token });
       return undefined;
     } catch (error) {
-      if (isLostCondition(error)) return cancellationReasons(error);
+      if (error instanceof LostCondition) return error.reasons;
       throw error;
     }
   }
@@ -130,8 +130,8 @@ async function written(write: () => Promise<Item | undefined>): Promise<Written>
   try {
     return { outcome: 'done', item: await write(), mayBeDone: false };
   } catch (error) {
-    if (isLostCondition(error)) return { outcome: 'lost', item: itemOfLost(error), mayBeDone: isAfterSilence(error) };
-    throw error;
+    if (!(error instanceof LostCondition)) throw error;
+    return { outcome: 'lost', item: error.item, mayBeDone: error.isAfterSilence };
   }
 }
 

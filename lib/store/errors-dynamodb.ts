@@ -10,6 +10,8 @@ import type {
   TransactionCanceledException,
 } from '@aws-sdk/client-dynamodb';
 import { isLogError, LogError } from '../errors.ts';
+import { KiB } from '../limits.ts';
+import { itemBytes } from './items-dynamodb.ts';
 import { AttemptTimeout, RetryError, retryDelayMs, throttledDelayMs } from './retry.ts';
 
 /** An answer that did part of what was asked for, as batches have them when DynamoDB is busy. */
@@ -87,30 +89,35 @@ export function dynamoDbErrorKind(error: unknown): DynamoDbErrorKind {
   return unsentCodes.has(error.code) ? 'unsent' : 'unanswered';
 }
 
-/** Whether a condition did not hold, which is an answer and not a failure. */
-export function isLostCondition(error: unknown): boolean {
-  return dynamoDbErrorKind(error) === 'condition';
-}
-
-const silenceBefore = Symbol('silenceBefore');
-
-/** `lost` with a note that an earlier attempt of its request got no answer: what was lost to may be what that one did. */
-export function lostAfterSilence(lost: unknown): unknown {
-  return Object.assign(lost as object, { [silenceBefore]: true });
-}
-
-export function isAfterSilence(lost: unknown): boolean {
-  return typeof lost === 'object' && lost !== null && silenceBefore in lost;
-}
-
 /** Why a transaction was cancelled: one reason for each of its actions, in order; with the item where that was asked for. */
-export function cancellationReasons(error: unknown): readonly CancellationReason[] {
+function cancellationReasons(error: unknown): readonly CancellationReason[] {
   return (error as Partial<TransactionCanceledException>).CancellationReasons ?? [];
 }
 
-/** The item whose condition did not hold, as it was; undefined when there is none. Of a single write, not a transaction. */
-export function itemOfLost(error: unknown): Record<string, AttributeValue> | undefined {
-  return (error as Partial<ConditionalCheckFailedException>).Item;
+/** A condition did not hold. That is an answer, and whoever sent the condition catches this. */
+export class LostCondition extends Error {
+  override readonly name = 'LostCondition';
+  /** Of a single write: the item as it is; undefined when there is none. */
+  readonly item: Record<string, AttributeValue> | undefined;
+  /** Of a transaction: a reason for each of its actions, in order. */
+  readonly reasons: readonly CancellationReason[];
+  /** Whether an attempt before it got no answer: the write may have been lost to itself. */
+  readonly isAfterSilence: boolean;
+
+  constructor({ cause, errors }: RetryError) {
+    super('a condition did not hold', { cause });
+    this.item = (cause as Partial<ConditionalCheckFailedException>).Item;
+    this.reasons = cancellationReasons(cause);
+    this.isAfterSilence = errors.some((error) => dynamoDbErrorKind(error) === 'unanswered');
+  }
+}
+
+/** Units of an attempt whose condition did not hold. It is billed as the write would have been; how much is not answered. */
+export function unitsOfLost(error: unknown): number {
+  const unitsOf = (item: Record<string, AttributeValue> = {}) => Math.max(1, Math.ceil(itemBytes(item) / KiB));
+  const reasons = cancellationReasons(error);
+  if (reasons.length > 0) return reasons.reduce((sum, { Item: item }) => sum + 2 * unitsOf(item), 0);
+  return unitsOf((error as Partial<ConditionalCheckFailedException>).Item);
 }
 
 /** Of DynamoDB's answer; undefined when there was none. */

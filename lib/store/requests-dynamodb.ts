@@ -31,18 +31,15 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import type { Clock, RandomBytes } from '../clock.ts';
 import type { Timestamp } from '../ids.ts';
-import { KiB } from '../limits.ts';
 import {
-  cancellationReasons,
   delayAfter,
   dynamoDbErrorKind,
   dynamoDbFailure,
-  isLostCondition,
-  itemOfLost,
-  lostAfterSilence,
+  LostCondition,
   Unprocessed,
+  unitsOfLost,
 } from './errors-dynamodb.ts';
-import { type Item, itemBytes } from './items-dynamodb.ts';
+import { itemBytes } from './items-dynamodb.ts';
 import { RetryError, retry } from './retry.ts';
 import { deadlineOf, type StoreBounds } from './store-request.ts';
 
@@ -116,7 +113,7 @@ export class DynamoDbRequests {
   }
 
   /**
-   * Throws KAFKA_STORAGE_ERROR, or the SDK's error when a condition did not hold: that is an answer.
+   * Throws KAFKA_STORAGE_ERROR, or `LostCondition`.
    *
    * `rest` gives what an answer left undone, as the input of the next attempt; undefined when all is done.
    */
@@ -143,10 +140,7 @@ export class DynamoDbRequests {
         throw new Unprocessed(`${operation} was done in part`);
       });
     } catch (error) {
-      if (error instanceof RetryError && isLostCondition(error.cause)) {
-        const wasSilent = error.errors.some((one) => dynamoDbErrorKind(one) === 'unanswered');
-        throw wasSilent ? lostAfterSilence(error.cause) : error.cause;
-      }
+      if (error instanceof RetryError && dynamoDbErrorKind(error.cause) === 'condition') throw new LostCondition(error);
       const { table } = this;
       const region = await this.#client.config.region().catch(() => undefined);
       const isWrite = !reads.has(operation);
@@ -165,7 +159,7 @@ export class DynamoDbRequests {
   ): Promise<Operations[O][1]> {
     const startedAt = this.#options.clock.nowMs();
     let output: Operations[O][1] | undefined;
-    let lost: unknown;
+    let lostUnits: number | undefined;
     try {
       // The table above pairs each command with its input and output, which TypeScript cannot follow through a lookup.
       const Command = commands[operation] as unknown as new (input: object) => GetItemCommand;
@@ -173,11 +167,11 @@ export class DynamoDbRequests {
       output = (await this.#client.send(command, { abortSignal })) as Operations[O][1];
       return output;
     } catch (error) {
-      if (isLostCondition(error)) lost = error;
+      if (dynamoDbErrorKind(error) === 'condition') lostUnits = unitsOfLost(error);
       throw error;
     } finally {
       const isRead = reads.has(operation);
-      const units = output === undefined ? unitsOfLost(lost) : unitsOf(output.ConsumedCapacity);
+      const units = lostUnits ?? unitsOf(output?.ConsumedCapacity);
       this.#options.onRequest?.({
         service: 'dynamodb',
         operation,
@@ -185,7 +179,7 @@ export class DynamoDbRequests {
         writeUnits: isRead ? 0 : units,
         bytes: isRead ? bytesRead(output) : bytesWritten(input),
         durationMs: this.#options.clock.nowMs() - startedAt,
-        failed: output === undefined && lost === undefined,
+        failed: output === undefined && lostUnits === undefined,
       });
     }
   }
@@ -207,16 +201,6 @@ function createClient({ region, endpoint }: DynamoDbOptions): DynamoDBClient {
 function unitsOf(consumed: ConsumedCapacity | readonly ConsumedCapacity[] | undefined): number {
   return [consumed ?? []].flat().reduce((sum, { CapacityUnits = 0 }) => sum + CapacityUnits, 0);
 }
-
-/** A lost condition is billed as the write would have been, and DynamoDB does not say how much that is. */
-function unitsOfLost(error: unknown): number {
-  if (error === undefined) return 0;
-  const reasons = cancellationReasons(error);
-  if (reasons.length === 0) return writeUnitsOf(itemOfLost(error));
-  return reasons.reduce((sum, { Item: item }) => sum + 2 * writeUnitsOf(item), 0);
-}
-
-const writeUnitsOf = (item: Item | undefined) => Math.max(1, Math.ceil(itemBytes(item ?? {}) / KiB));
 
 /** Of the items in the answer. */
 function bytesRead(output: object = {}): number {
