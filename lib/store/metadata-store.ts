@@ -36,7 +36,7 @@ export type BatchOutcome =
 
 /**
  * `committed`: one outcome per batch, in order, and the head after them. `missing`: there is no such head, the topic was
- * deleted. `tail full`: nothing was appended; roll the head's tail first.
+ * deleted. `tail full`: nothing was appended, the head has too many entries or producers; roll its tail first.
  */
 export type CommitOutcome =
   | { readonly outcome: 'committed'; readonly batches: readonly BatchOutcome[]; readonly head: Head }
