@@ -108,7 +108,7 @@ async function commitPart(call: DynamoDbCall, commit: BatchCommit): Promise<Comm
     if (written.item === undefined) return { outcome: 'missing' };
     if (written.outcome === 'done') {
       const head = decodeHead(topicId, partition, written.item);
-      const told = withOffsets(batches, outcomes, head.logEndOffset);
+      const told = withOffsets(batches, outcomes, seen, head.logEndOffset);
       return { outcome: 'committed', batches: mayBeThere ? told.map(withUnknownEffect) : told, head };
     }
     stored = written.item;
@@ -154,18 +154,32 @@ function isRepeatable(batches: readonly NewBatch[]): boolean {
   return !counts.has(undefined) && [...counts.values()].every(({ length }) => length <= producerBatchesMax);
 }
 
-/** `logEndOffset` is the one behind the batches that were committed. */
+/**
+ * `logEndOffset` is the one behind the batches that were committed. `outcomes` go by the end of the log as it was `seen`, and
+ * others may have appended since: whatever lies behind that end lies further on, what a batch of this very commit repeats too.
+ */
 function withOffsets(
   batches: readonly NewBatch[],
   outcomes: readonly BatchOutcome[] | undefined,
+  seen: SeenHead | undefined,
   logEndOffset: Offset,
 ): BatchOutcome[] {
-  let end = logEndOffset;
-  const backwards = batches.toReversed().map((batch, index): BatchOutcome => {
-    const judged = outcomes?.[batches.length - 1 - index];
-    if (judged !== undefined && judged.outcome !== 'committed') return judged;
-    end -= batch.coordinates.offsetCount;
-    return { outcome: 'committed', baseOffset: end, timestamp: batch.timestamp };
+  const isCommitted = (index: number) => (outcomes?.[index]?.outcome ?? 'committed') === 'committed';
+  const offsetCount = batches.reduce(
+    (sum, { coordinates }, at) => sum + (isCommitted(at) ? coordinates.offsetCount : 0),
+    0,
+  );
+  let next = logEndOffset - offsetCount;
+  const seenEnd = seen?.head.logEndOffset ?? next;
+  const movedBy = next - seenEnd;
+  return batches.map(({ coordinates, timestamp }, index): BatchOutcome => {
+    const judged = outcomes?.[index];
+    if (judged?.outcome === 'refused') return judged;
+    if (judged?.outcome === 'duplicate') {
+      return judged.baseOffset < seenEnd ? judged : { ...judged, baseOffset: judged.baseOffset + movedBy };
+    }
+    const baseOffset = next;
+    next += coordinates.offsetCount;
+    return { outcome: 'committed', baseOffset, timestamp };
   });
-  return backwards.toReversed();
 }

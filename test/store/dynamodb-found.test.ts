@@ -85,3 +85,32 @@ test.each([3, 250])('no head of %d outlives its topic when a delete is cut short
   const heads = await good.getHeads(topic.topicId, partitions);
   expect(heads.filter((head) => head !== undefined)).toEqual([]);
 });
+
+// A batch and its resend came in one flush. The head was read for them, others appended, and the resend was told the offset
+// that the batch would have had without those.
+test('a resend in the commit of its batch gets the offset of the batch, whatever came in between', async () => {
+  const topic = topicItem('orders');
+  const at = { topicId: topic.topicId, partition: 0 };
+  let between: (() => Promise<unknown>) | undefined = () => good.commitBatches({ ...at, batches: [newBatch()] });
+  const { good, faulty } = openStores(async (operation, carryOut) => {
+    if (operation === 'UpdateItem') {
+      const others = between;
+      between = undefined;
+      await others?.();
+    }
+    return carryOut();
+  });
+  await good.createTopic(topic);
+  const committed = await faulty.commitBatches({
+    ...at,
+    batches: [newBatch(), batchOf(0, 0), batchOf(0, 0), newBatch()],
+  });
+  expect(committed).toMatchObject({
+    batches: [
+      { outcome: 'committed', baseOffset: 1 },
+      { outcome: 'committed', baseOffset: 2 },
+      { outcome: 'duplicate', baseOffset: 2 },
+      { outcome: 'committed', baseOffset: 3 },
+    ],
+  });
+});
