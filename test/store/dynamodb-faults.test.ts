@@ -242,6 +242,19 @@ describe.skipIf(dynamoDbMissing)(`faults on DynamoDB${dynamoDbMissing ?? ''}`, (
       expect(await head()).toMatchObject({ logEndOffset: 36 });
     });
 
+    test('of more producers than one request takes says of each batch whether it is there', async () => {
+      const batches = Array.from({ length: 70 }, (_, producerId) => newBatch([producerId, 0]));
+      faults = [(carry) => carry(), failWith(() => named('AccessDeniedException'))];
+      const answer = await append(...batches);
+      if (answer.outcome !== 'committed') throw new Error(`outcome is ${answer.outcome}`);
+      expect(answer.batches.slice(0, 64).every(({ outcome }) => outcome === 'committed')).toBe(true);
+      const refused = { outcome: 'refused', error: { code: 'KAFKA_STORAGE_ERROR', effect: 'none' } };
+      expect(answer.batches.slice(64)).toMatchObject(Array.from({ length: 6 }, () => refused));
+      expect(await head()).toEqual(answer.head);
+      const again = await append(...batches);
+      expect(again).toMatchObject({ batches: { 63: { outcome: 'duplicate' }, 64: { baseOffset: 64 } } });
+    });
+
     test('whose first reply is lost and that is then denied has an unknown effect', async () => {
       faults = [lostReply, failWith(() => named('AccessDeniedException'))];
       expect(await failureOf(() => append(newBatch([7, 0])))).toMatchObject({ retriable: false, effect: 'unknown' });
