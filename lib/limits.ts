@@ -67,6 +67,8 @@ export const groupMembersMax = 1_000;
 export const subscribedTopicsMax = 1_000;
 /** Kafka's `group.consumer.heartbeat.interval.ms`; a third of the session timeout where that is shorter. */
 export const heartbeatIntervalMsMax = 5_000;
+/** Of a member that waits for others to give up what it shall have. */
+export const heartbeatIntervalMsWaiting = 1_000;
 /** Kafka's `group.consumer.session.timeout.ms`, and the bounds its classic groups have for it. */
 export const sessionTimeoutMsDefault = 45_000;
 export const sessionTimeoutMsMin = 6_000;
@@ -77,6 +79,10 @@ export const rebalanceTimeoutMsMin = 1_000;
 export const rebalanceTimeoutMsMax = 60 * 60_000;
 /** Somebody looks for expired sessions and grown topics at least this often, while there are heartbeats. */
 export const groupCheckMsMax = 60_000;
+/** Sessions that one change of a group ends: a DynamoDB transaction has 100 actions. */
+export const sessionsEndedMax = 90;
+/** A step that meets changes by others starts over this often. */
+export const groupAttemptsMax = 12;
 /** Partitions that change hands in one step: a DynamoDB transaction has 100 actions, one is the member's own. */
 export const handOverPartitionsMax = 99;
 /** Kafka's `offset.metadata.max.bytes`. */

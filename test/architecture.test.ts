@@ -53,7 +53,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 
 /** The places that put rooms together, and so may see more than their room. */
 const compositionRoots: Readonly<Record<string, readonly string[]>> = {
-  'lib/create-log.ts': ['store', 'topic', 'produce', 'fetch'],
+  'lib/create-log.ts': ['store', 'topic', 'produce', 'fetch', 'group'],
   'lib/aws-log.ts': ['store'],
   'lib/client/direct.ts': ['api', 'server'],
   'lib/client/testing.ts': ['api', 'server'],

@@ -1,6 +1,7 @@
 /** Who is in a group and what each of its members shall have: pure, one new group for every change. */
 
-import type { GroupId, MemberId, Timestamp } from '../ids.ts';
+import { LogError } from '../errors.ts';
+import type { GroupId, MemberId, Timestamp, TopicName } from '../ids.ts';
 import { groupCheckMsMax, offsetsRetentionMs } from '../limits.ts';
 import { noPartitions } from '../store/assignment.ts';
 import type { AssignorName, Group, GroupHead, GroupMember, GroupTopic, MemberSession } from '../store/items.ts';
@@ -12,8 +13,8 @@ import { overAt } from './reconcile.ts';
 export const assignors: Readonly<Record<AssignorName, Assignor>> = { uniform: assignUniform, range: assignRange };
 
 /** A group that nobody has used. */
-export function newGroup(groupId: GroupId, nowMs: Timestamp): Group {
-  const epochs = { version: 0, groupEpoch: 0, offsetsFromEpoch: 0 };
+export function newGroup(groupId: GroupId, nowMs: Timestamp, version = 0): Group {
+  const epochs = { version, groupEpoch: 0, offsetsFromEpoch: 0 };
   return { groupId, ...epochs, memberCount: 0, checkAt: nowMs, emptySince: nowMs, members: [], topics: [] };
 }
 
@@ -61,6 +62,26 @@ function withTargets({ members, topics }: Plan): readonly GroupMember[] {
   return members.map((member) => ({ ...member, targetAssignment: targets.get(member.memberId) ?? noPartitions }));
 }
 
+export function parseAssignor(name: string): AssignorName {
+  if (name === 'uniform' || name === 'range') return name;
+  throw new LogError(
+    'UNSUPPORTED_ASSIGNOR',
+    `assignor ${JSON.stringify(name.slice(0, 80))} is neither uniform nor range`,
+  );
+}
+
+/** The member with what its heartbeat changes. */
+export function resubscribed(
+  member: GroupMember,
+  { topics, assignor }: { readonly topics?: readonly TopicName[]; readonly assignor?: string },
+): GroupMember {
+  return {
+    ...member,
+    ...(topics === undefined ? {} : { topics: [...new Set(topics)] }),
+    ...(assignor === undefined ? {} : { assignor: parseAssignor(assignor) }),
+  };
+}
+
 /** The one that most members ask for; `uniform` when there are as many for both. */
 export function assignorOf(members: readonly GroupMember[]): AssignorName {
   return members.filter(({ assignor }) => assignor === 'range').length * 2 > members.length ? 'range' : 'uniform';
@@ -84,6 +105,24 @@ const byTopic = (one: GroupTopic, other: GroupTopic) => (one.topic < other.topic
 /** Kafka keeps them for a time after the group became empty; here a commit without a member begins that time anew. */
 export function areOffsetsExpired({ memberCount, emptySince }: GroupHead, nowMs: Timestamp): boolean {
   return memberCount === 0 && emptySince !== undefined && nowMs - emptySince > offsetsRetentionMs;
+}
+
+/** While it has no members, a group's use is written down at most this often. */
+const usedAgainMsMin = 24 * 60 * 60_000;
+
+/** The empty group as a commit leaves it that comes from no member; the group itself when that need not be written. */
+export function usedGroup(head: GroupHead, nowMs: Timestamp): GroupHead {
+  const isExpired = areOffsetsExpired(head, nowMs);
+  if (!isExpired && nowMs - (head.emptySince ?? 0) < usedAgainMsMin) return head;
+  const groupEpoch = head.groupEpoch + (isExpired ? 1 : 0);
+  return {
+    ...head,
+    version: head.version + 1,
+    groupEpoch,
+    emptySince: nowMs,
+    // What has expired does not come back with what is committed now.
+    offsetsFromEpoch: isExpired ? groupEpoch : head.offsetsFromEpoch,
+  };
 }
 
 /** When somebody must look at the group again: as soon as one of the others' sessions can be over. */

@@ -22,11 +22,14 @@
 import type { Timestamp } from '../ids.ts';
 import {
   type Assignment,
+  assignmentOf,
   differenceOf,
   intersectionOf,
   isSubsetOf,
   noPartitions,
   partitionCountOf,
+  type TopicPartition,
+  topicPartitionsOf,
   unionOf,
 } from '../store/assignment.ts';
 import type { MemberSession } from '../store/items.ts';
@@ -149,4 +152,38 @@ export function classifyEpoch(
   if (memberEpoch === session.memberEpoch) return 'current';
   if (memberEpoch !== session.previousMemberEpoch || owned === undefined) return 'fenced';
   return isSubsetOf(owned, session.currentAssignment) ? 'answer was lost' : 'fenced';
+}
+
+/**
+ * The move in steps of at most `countMax` partitions: first what is given up, then what is claimed. After each of them the
+ * session lists exactly what it owns, so a move that ends halfway goes on with the next heartbeat.
+ */
+export function stepsOf(move: Move, countMax: number): Move[] {
+  const releases = topicPartitionsOf(move.releases);
+  const claims = topicPartitionsOf(move.claims);
+  const stepCount = Math.max(1, Math.ceil((releases.length + claims.length) / countMax));
+  return Array.from({ length: stepCount }, (_, index): Move => {
+    const [from, to] = [index * countMax, (index + 1) * countMax];
+    const later = assignmentOfPartitions(claims.slice(Math.max(0, to - releases.length)));
+    const kept = assignmentOfPartitions(releases.slice(to));
+    const isLast = index === stepCount - 1;
+    const { session } = move;
+    return {
+      releases: assignmentOfPartitions(releases.slice(from, to)),
+      claims: assignmentOfPartitions(
+        claims.slice(Math.max(0, from - releases.length), Math.max(0, to - releases.length)),
+      ),
+      session: {
+        ...session,
+        version: session.version + index,
+        state: isLast || session.state === 'UNREVOKED_PARTITIONS' ? session.state : 'UNRELEASED_PARTITIONS',
+        currentAssignment: differenceOf(session.currentAssignment, later),
+        partitionsPendingRevocation: unionOf(session.partitionsPendingRevocation, kept),
+      },
+    };
+  });
+}
+
+function assignmentOfPartitions(partitions: readonly TopicPartition[]): Assignment {
+  return assignmentOf(partitions.map(({ topicId, partition }) => [topicId, [partition]]));
 }

@@ -1,0 +1,161 @@
+/**
+ * How far a group has read: committed with the owner's member epoch as fencing token, one conditional write for each
+ * partition. A consumer that is in no group commits while the group has no members.
+ */
+
+import { LogError } from '../errors.ts';
+import type { GroupId, TopicName } from '../ids.ts';
+import { offsetMetadataBytesMax } from '../limits.ts';
+import type { CommitOffsetsRequest, CommitOffsetsResult, Groups } from '../log.ts';
+import type { Committer, OffsetCommit, OffsetOutcome } from '../store/group-store.ts';
+import type { GroupHead, GroupTopic, OffsetItem } from '../store/items.ts';
+import { emptiedGroup } from './emptied-group.ts';
+import { firstVersion, type GroupDeps, untilDone } from './group-deps.ts';
+import { unknownMember } from './group-errors.ts';
+import { newGroup, usedGroup } from './group-plan.ts';
+import { lookUpTopics } from './group-topics.ts';
+
+export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
+  const { groupStore, clock } = deps;
+
+  return async function commitOffsets(request: CommitOffsetsRequest): Promise<readonly CommitOffsetsResult[]> {
+    const { groupId, member, offsets } = request;
+    refuseTwice(offsets);
+    const topics = await lookUpTopics(
+      deps.topics,
+      offsets.map(({ topic }) => topic),
+    );
+    const checked = offsets.map((entry) => check(entry, topics));
+    const commits = checked.flatMap((one) => ('commit' in one ? [one.commit] : []));
+    const outcomes =
+      member === undefined ? await commitOutside(deps, groupId, commits) : await commitAs(groupId, member, commits);
+    let index = 0;
+    return offsets.map(({ topic, partition }, at): CommitOffsetsResult => {
+      const one = checked[at];
+      const error = one !== undefined && 'error' in one ? one.error : outcomes[index++];
+      return error === undefined ? { topic, partition } : { topic, partition, error };
+    });
+  };
+
+  async function commitAs(
+    groupId: GroupId,
+    member: NonNullable<CommitOffsetsRequest['member']>,
+    commits: readonly OffsetCommit[],
+  ): Promise<readonly (LogError | undefined)[]> {
+    const outcomes = await groupStore.commitOffsets(groupId, member, commits, clock.nowMs());
+    if (outcomes.every(({ outcome }) => outcome === 'committed')) return outcomes.map(() => undefined);
+    const seen = await groupStore.getGroup(groupId);
+    const isMember = seen?.sessions.some(({ memberId }) => memberId === member.memberId);
+    return outcomes.map((outcome) => {
+      if (outcome.outcome === 'committed') return undefined;
+      return isMember ? stale(groupId, member, outcome.item) : unknownMember(groupId, member.memberId);
+    });
+  }
+}
+
+/** Of a consumer in no group, and of a reset; by partition an error, or undefined where it was committed. */
+export async function commitOutside(
+  deps: GroupDeps,
+  groupId: GroupId,
+  commits: readonly OffsetCommit[],
+): Promise<readonly (LogError | undefined)[]> {
+  const errors = new Map<OffsetCommit, LogError>();
+  let left: readonly OffsetCommit[] = commits;
+  await untilDone(deps, groupId, async (): Promise<true | undefined> => {
+    const head = await usableHead(deps, groupId);
+    if (head === undefined) return undefined;
+    if (head.memberCount > 0) {
+      for (const commit of left) errors.set(commit, ownedByMembers(groupId, head.memberCount));
+      return true;
+    }
+    const committer: Committer = { groupEpoch: head.groupEpoch };
+    const outcomes = await deps.groupStore.commitOffsets(groupId, committer, left, deps.clock.nowMs());
+    // Nobody was a member a moment ago: an owner that is there still has gone, or has only just come.
+    left = left.flatMap((commit, index) => refusedAgain(commit, outcomes[index]));
+    return left.length === 0 ? true : undefined;
+  });
+  return commits.map((commit) => errors.get(commit));
+}
+
+function refusedAgain(commit: OffsetCommit, outcome: OffsetOutcome | undefined): OffsetCommit[] {
+  if (outcome?.outcome !== 'refused') return [];
+  const { topicId, partition, offset, metadata } = commit;
+  const version = outcome.item?.version;
+  return [{ topicId, partition, offset, metadata, ...(version === undefined ? {} : { ownerGoneAtVersion: version }) }];
+}
+
+/** The head of a group that may be committed to; undefined when it had to be made or changed first, and was. */
+async function usableHead(deps: GroupDeps, groupId: GroupId): Promise<GroupHead | undefined> {
+  const { groupStore, clock } = deps;
+  const head = await groupStore.getGroupHead(groupId);
+  const nowMs = clock.nowMs();
+  if (head === undefined) {
+    const group = newGroup(groupId, nowMs, firstVersion(deps.randomBytes));
+    await groupStore.changeGroup({ group, seenVersion: undefined, puts: [], removes: [] });
+    return undefined;
+  }
+  // Perhaps of members that are members no longer.
+  if (head.memberCount > 0) return (await emptiedGroup(deps, groupId)) ?? head;
+  const used = usedGroup(head, nowMs);
+  if (used === head) return head;
+  const group = { ...used, members: [], topics: [] };
+  await groupStore.changeGroup({ group, seenVersion: head.version, puts: [], removes: [] });
+  return undefined;
+}
+
+type Entry = CommitOffsetsRequest['offsets'][number];
+
+function check(
+  entry: Entry,
+  topics: readonly GroupTopic[],
+): { readonly commit: OffsetCommit } | { readonly error: LogError } {
+  const { topic, partition, offset, metadata = '' } = entry;
+  const found = topics.find((one) => one.topic === topic);
+  if (found === undefined || partition >= found.partitionCount) {
+    const there = found === undefined ? 'the topic does not exist' : `it has ${found.partitionCount} partitions`;
+    return { error: new LogError('UNKNOWN_TOPIC_OR_PARTITION', `partition ${partition} of topic ${topic}: ${there}`) };
+  }
+  const bytes = Buffer.byteLength(metadata);
+  if (bytes > offsetMetadataBytesMax) {
+    const message = `metadata of partition ${partition} of topic ${topic} has ${bytes} bytes, ${offsetMetadataBytesMax} are allowed`;
+    return { error: new LogError('OFFSET_METADATA_TOO_LARGE', message) };
+  }
+  return { commit: { topicId: found.topicId, partition, offset, metadata } };
+}
+
+function refuseTwice(offsets: readonly Entry[]): void {
+  const seen = new Set<string>();
+  for (const { topic, partition } of offsets) {
+    const place: `${TopicName}/${number}` = `${topic}/${partition}`;
+    if (seen.has(place))
+      throw new LogError('INVALID_REQUEST', `partition ${partition} of topic ${topic} is given twice`);
+    seen.add(place);
+  }
+}
+
+function stale(
+  groupId: GroupId,
+  member: NonNullable<CommitOffsetsRequest['member']>,
+  item: OffsetItem | undefined,
+): LogError {
+  const { memberId, memberEpoch } = member;
+  const owner = item?.owner;
+  const whose =
+    owner === undefined
+      ? 'is not given to any member'
+      : owner.memberId === memberId
+        ? `was given to it at epoch ${owner.memberEpoch}`
+        : 'is given to another member';
+  return new LogError(
+    'STALE_MEMBER_EPOCH',
+    `member ${memberId} of group ${groupId} commits at epoch ${memberEpoch} what ${whose}`,
+    { details: { memberEpoch } },
+  );
+}
+
+function ownedByMembers(groupId: GroupId, memberCount: number): LogError {
+  return new LogError(
+    'UNKNOWN_MEMBER_ID',
+    `group ${groupId} has ${memberCount} members, and only they commit; join it, or commit with a member id`,
+  );
+}

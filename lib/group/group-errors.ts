@@ -1,0 +1,59 @@
+/** The refusals of groups, in Kafka's words. */
+
+import { LogError } from '../errors.ts';
+import type { GroupId, InstanceId, MemberId } from '../ids.ts';
+import { groupMembersMax } from '../limits.ts';
+import type { MemberSession } from '../store/items.ts';
+
+export function unknownMember(groupId: GroupId, memberId: MemberId): LogError {
+  return new LogError('UNKNOWN_MEMBER_ID', `member ${memberId} is not in group ${groupId}, or no longer`);
+}
+
+export function fencedMember(groupId: GroupId, session: MemberSession, memberEpoch: number): LogError {
+  const there = session.state === 'AWAY' ? 'left for a while' : `is at epoch ${session.memberEpoch}`;
+  return new LogError(
+    'FENCED_MEMBER_EPOCH',
+    `member ${session.memberId} of group ${groupId} ${there}, the heartbeat is of epoch ${memberEpoch}`,
+    { details: { memberEpoch, currentMemberEpoch: session.memberEpoch } },
+  );
+}
+
+export function fencedInstance(groupId: GroupId, instanceId: InstanceId, memberId: MemberId): LogError {
+  return new LogError(
+    'FENCED_INSTANCE_ID',
+    `instance ${instanceId} of group ${groupId} is another member now, not ${memberId}`,
+  );
+}
+
+export function unreleasedInstance(groupId: GroupId, instanceId: InstanceId, memberId: MemberId): LogError {
+  return new LogError(
+    'UNRELEASED_INSTANCE_ID',
+    `instance ${instanceId} of group ${groupId} is member ${memberId}, which is still active`,
+  );
+}
+
+export function nonEmptyGroup(groupId: GroupId, memberCount: number): LogError {
+  return new LogError('NON_EMPTY_GROUP', `group ${groupId} has ${memberCount} members`, { details: { memberCount } });
+}
+
+export function unknownGroup(groupId: GroupId): LogError {
+  return new LogError('GROUP_ID_NOT_FOUND', `group ${groupId} does not exist`);
+}
+
+export function fullGroup(groupId: GroupId): LogError {
+  return new LogError(
+    'GROUP_MAX_SIZE_REACHED',
+    `group ${groupId} has ${groupMembersMax} members, and no room for more`,
+  );
+}
+
+export function missedRevocation(
+  groupId: GroupId,
+  { memberId, memberEpoch, rebalanceTimeoutMs }: MemberSession,
+): LogError {
+  return new LogError(
+    'FENCED_MEMBER_EPOCH',
+    `member ${memberId} of group ${groupId} did not give up its partitions within ${rebalanceTimeoutMs} ms`,
+    { details: { memberEpoch } },
+  );
+}

@@ -1,0 +1,57 @@
+/** The topics that a group's members subscribe to, as they are now; those that do not exist are left out. */
+
+import { isLogError } from '../errors.ts';
+import type { Partition, TopicId, TopicName } from '../ids.ts';
+import type { HeartbeatRequest, TopicPartitions } from '../log.ts';
+import { type Assignment, assignmentOf } from '../store/assignment.ts';
+import type { GroupTopic } from '../store/items.ts';
+import type { TopicCache } from '../topic/topics.ts';
+
+/** Topics looked up at once. */
+const lookUpsAtOnceMax = 32;
+
+export async function lookUpTopics(topics: TopicCache, names: Iterable<TopicName>): Promise<GroupTopic[]> {
+  const found: GroupTopic[] = [];
+  const left = [...new Set(names)];
+  while (left.length > 0) {
+    const looked = await Promise.all(left.splice(0, lookUpsAtOnceMax).map((name) => lookUpTopic(topics, name)));
+    found.push(...looked.flatMap((topic) => topic ?? []));
+  }
+  return found;
+}
+
+/** Undefined when there is no such topic. */
+export async function lookUpTopic(topics: TopicCache, name: TopicName): Promise<GroupTopic | undefined> {
+  try {
+    const { topic, topicId, partitionCount } = await topics.get(name);
+    return { topic, topicId, partitionCount };
+  } catch (error) {
+    if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) return undefined;
+    throw error;
+  }
+}
+
+/** Partitions of topics that the group knows no longer are left out: their topic was deleted. */
+export function namedPartitions(assignment: Assignment, topics: readonly GroupTopic[]): TopicPartitions {
+  return topics.flatMap(({ topic, topicId }) => {
+    const partitions = assignment.get(topicId);
+    return partitions === undefined ? [] : [{ topic, topicId, partitions }];
+  });
+}
+
+/**
+ * What a member says that it holds. Of a topic that it names without an id, and that is none of `topics`, it can hold
+ * nothing: that topic was deleted. Undefined when `topics` is, and an id is missing.
+ */
+export function ownedBy(
+  owned: NonNullable<HeartbeatRequest['owned']>,
+  topics: readonly GroupTopic[] | undefined,
+): Assignment | undefined {
+  const ids = new Map(topics?.map(({ topic, topicId }) => [topic, topicId]));
+  const entries: [TopicId, readonly Partition[]][] = [];
+  for (const { topic, topicId = ids.get(topic), partitions } of owned) {
+    if (topicId !== undefined) entries.push([topicId, partitions]);
+    else if (topics === undefined) return undefined;
+  }
+  return assignmentOf(entries);
+}
