@@ -32,6 +32,7 @@ import {
   nothingIsABug,
   producerIdsAreGivenOnce,
   topicsComeAndGoOnce,
+  topicsOnlyGrow,
   whatIsThereIsFound,
 } from './topic-invariants.ts';
 import type { Violation } from './violation.ts';
@@ -47,6 +48,7 @@ const ofHistory = {
   whatIsThereIsFound,
   answersNeedATopic,
   topicsComeAndGoOnce,
+  topicsOnlyGrow,
   producerIdsAreGivenOnce,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 

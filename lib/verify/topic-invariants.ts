@@ -1,6 +1,6 @@
 /** What callers are told of topics, and that nothing ends in a bug. */
 
-import { answerOf, endOf, type Operation, type TopicLife } from './history.ts';
+import { answerOf, endOf, type Operation, type TopicLife, type TopicOperation } from './history.ts';
 import type { SortedHistory } from './partition-logs.ts';
 import { named, type Violation } from './violation.ts';
 
@@ -56,6 +56,22 @@ export function topicsComeAndGoOnce({ operations, topics, livesOf }: SortedHisto
     }
     return [];
   });
+}
+
+/** Whoever looks at a topic later sees no fewer partitions. */
+export function topicsOnlyGrow({ operations }: SortedHistory): Violation[] {
+  const looks = operations.filter((operation) => 'partitions' in operation.outcome) as TopicOperation[];
+  return [...Map.groupBy(looks, (look) => answerOf(look)?.topicId).values()].flatMap((ofTopic) =>
+    ofTopic.flatMap((look) => {
+      const count = answerOf(look)?.partitions.length ?? 0;
+      const before = ofTopic.find(
+        (other) => endOf(other) < look.start && (answerOf(other)?.partitions.length ?? 0) > count,
+      );
+      if (before === undefined || look.type === 'delete') return [];
+      const text = `${named(look)} saw ${count} partitions of ${look.topic}, and ${named(before)} more before it`;
+      return [{ text, operations: [before, look] }];
+    }),
+  );
 }
 
 /** No producer id is given twice. */

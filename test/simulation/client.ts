@@ -32,7 +32,9 @@ export abstract class Client implements Caller {
     this.deps = deps;
     this.name = name;
     this.chance = chance;
-    this.timeoutMs = chance.pick([1_000, 10_000, 40_000]);
+    // Where topics come and go, those who lose patience make one anew while the old one is still being deleted.
+    const isImpatient = deps.plan.theme === 'churn';
+    this.timeoutMs = chance.pick(isImpatient ? [300, 1_000, 10_000] : [1_000, 10_000, 40_000]);
   }
 
   abstract run(): Promise<void>;

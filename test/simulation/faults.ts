@@ -38,13 +38,20 @@ export interface FaultPlan {
   readonly sick: { readonly step: string; readonly probability: number } | undefined;
 }
 
-export function drawFaults(chance: Chance, without: readonly string[] = []): FaultPlan {
-  const level = () => chance.pick([0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25]);
+/** Steps of the stores that can be sick; some are of one family alone. */
+const sickSteps = {
+  mixed: ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'],
+  long: ['commitBatches', 'rollTail', 'rollTail', 'findPages'],
+  churn: ['deleteContents', 'deleteContents', 'changeTopic', 'getTopic'],
+} as const;
+
+export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, without: readonly string[] = []): FaultPlan {
+  // Where topics come and go, faults mostly keep them from going: one sick step tells more than many faults.
+  const level = () => chance.pick(theme === 'churn' ? [0, 0, 0, 0.01] : [0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25]);
   // Drawn for all, used for some: leaving one out must not change the others.
   const drawn = allFaults.map((fault) => [fault, level()] as const);
-  const steps = ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'] as const;
-  const sick = { step: chance.pick(steps), probability: chance.pick([0.3, 0.6, 1]) };
-  const isSick = chance.happens(0.12);
+  const sick = { step: chance.pick<string>(sickSteps[theme]), probability: chance.pick([0.3, 0.6, 1]) };
+  const isSick = chance.happens(theme === 'mixed' ? 0.1 : 0.4);
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, probability]) => [fault, without.includes(fault) ? 0 : probability]),

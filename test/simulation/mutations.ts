@@ -245,6 +245,97 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: "append without the producers' condition",
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/append-update-dynamodb.ts',
+        '...parts.map(({ condition }) => condition),',
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
+        '...parts.map(({ condition }) => `(${condition} OR attribute_exists(pk))`),',
+      ),
+    ],
+  },
+  {
+    name: 'send an append again that has no producer id',
+    profile: 'aws',
+    edits: [
+      edit('lib/store/append-dynamodb.ts', 'call.update(update, isRepeatable(sent))', 'call.update(update, true)'),
+    ],
+  },
+  {
+    name: 'forget that an attempt without an answer may have been carried out',
+    profile: 'aws',
+    edits: [edit('lib/store/append-dynamodb.ts', 'mayBeThere ||= written.mayBeDone;', '')],
+  },
+  {
+    name: 'say that a write without an answer had no effect',
+    profile: 'aws',
+    edits: [edit('lib/store/errors-dynamodb.ts', "effect: isUnknown ? 'unknown' : 'none',", "effect: 'none',")],
+  },
+  {
+    name: 'commit before the object is stored',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/object-store-s3.ts',
+        'await this.#client.send(new PutObjectCommand(input), { abortSignal });',
+        'void this.#client.send(new PutObjectCommand(input), {}).catch(() => abortSignal);',
+      ),
+    ],
+  },
+  {
+    name: 'read heads eventually consistent',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/call-dynamodb.ts',
+        'const input = { TableName: this.table, Key: key, ConsistentRead: true };',
+        'const input = { TableName: this.table, Key: key, ConsistentRead: false };',
+      ),
+    ],
+  },
+  {
+    name: 'read pages eventually consistent',
+    profile: 'aws',
+    edits: [edit('lib/store/call-dynamodb.ts', '      ConsistentRead: true,\n', '      ConsistentRead: false,\n')],
+  },
+  {
+    name: 'roll on DynamoDB whatever tailBase is',
+    profile: 'aws',
+    edits: [
+      edit('lib/store/roll-dynamodb.ts', "const conditions = ['b = :from'];", "const conditions = ['b >= :from'];"),
+    ],
+  },
+  {
+    name: 'lose the batches a producer is remembered by when they are rolled away',
+    profile: 'aws',
+    edits: [
+      edit('lib/store/roll-dynamodb.ts', 'lastBaseOffset(state) >= seen.tailBase,', 'lastBaseOffset(state) < 0,'),
+    ],
+  },
+  {
+    name: 'move producers out of the head without writing them down',
+    profile: 'aws',
+    edits: [edit('lib/store/roll-dynamodb.ts', 'await putProducers(call, seen, moved ?? []);', '')],
+  },
+  {
+    name: 'key pages by text that does not sort as numbers do',
+    profile: 'aws',
+    edits: [edit('lib/store/items-dynamodb.ts', "String(value).padStart(16, '0')", 'String(value)')],
+  },
+  {
+    name: 'let heads outlive their topic',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/topics-dynamodb.ts',
+        '...range(0, lastCount).map((partition) => ({',
+        '...range(lastCount, lastCount).map((partition) => ({',
+      ),
+    ],
+  },
 ];
 
 /** The changed files with their new text. Throws when an edit does not apply at exactly one place. */

@@ -9,8 +9,12 @@ export type Profile = 'local' | 'aws';
 export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin', 'sender', 'follower'] as const;
 export type ClientKind = (typeof clientKinds)[number];
 
+/** `long`: one log that grows long. `churn`: topics come and go. */
+const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'churn', 'churn'] as const;
+
 export interface Plan {
   readonly profile: Profile;
+  readonly theme: (typeof themes)[number];
   readonly serverCount: number;
   readonly lambdaCountMax: number;
   readonly topics: readonly { readonly topic: TopicName; readonly partitionCount: number }[];
@@ -32,38 +36,38 @@ export function drawPlan(
 ): Plan {
   const without = given.without ?? [];
   const style = chance.pick(['servers', 'lambdas', 'both'] as const);
-  const topicCount = chance.pick([1, 1, 2, 3] as const);
-  const isLong = chance.happens(0.1);
+  const theme = chance.pick(themes);
+  const topicCount = theme === 'mixed' ? chance.pick([1, 1, 2, 3]) : 1;
   const drawn = {
-    serverCount: style === 'lambdas' ? 0 : chance.integer(1, 3),
+    serverCount: style === 'lambdas' ? 0 : chance.integer(theme === 'churn' ? 2 : 1, 3),
     lambdaCountMax: style === 'servers' ? 0 : chance.integer(2, 8),
     topics: ['orders', 'payments', 'audit.log'].slice(0, topicCount).map((name) => ({
       topic: parseTopicName(name),
-      // A long run is about one log that grows long.
-      partitionCount: isLong ? 1 : chance.pick([1, 1, 2, 3, 4]),
+      partitionCount: theme === 'long' ? 1 : chance.pick([1, 1, 2, 3, 4]),
     })),
     clients: {
       plain: chance.integer(0, 3),
       idempotent: chance.integer(1, 4),
       consumer: chance.integer(0, 3),
       reader: chance.integer(0, 2),
-      admin: chance.integer(0, 1),
+      admin: theme === 'churn' ? 1 : chance.integer(0, 1),
       // The client that users have, over the HTTP app.
       sender: chance.pick([0, 0, 1, 2]),
       follower: chance.pick([0, 0, 1]),
     },
-    operations: isLong ? chance.integer(200, 450) : chance.integer(20, 120),
-    thinkMs: chance.pick([2, 20, 200, 3_000]),
+    operations: theme === 'long' ? chance.integer(150, 350) : chance.integer(20, 120),
+    thinkMs: chance.pick(theme === 'churn' ? [2, 20, 200] : [2, 20, 200, 3_000]),
     timestampDrift: chance.pick([1, 1, 1, 0, -1]),
     skewMsMax: chance.pick([0, 0, 50, 5_000]),
   };
   return {
     profile,
+    theme,
     ...drawn,
     clients: Object.fromEntries(
       clientKinds.map((kind) => [kind, without.includes(kind) ? 0 : drawn.clients[kind]]),
     ) as Plan['clients'],
     operationsMax: given.operationsMax ?? drawn.operations,
-    faults: drawFaults(chance.fork('faults'), without),
+    faults: drawFaults(chance.fork('faults'), theme, without),
   };
 }

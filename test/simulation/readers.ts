@@ -72,29 +72,44 @@ export class Reader extends Client {
 export class Administrator extends Client {
   override async run(): Promise<void> {
     const { chance, deps } = this;
+    const { theme } = deps.plan;
     while (await this.next()) {
       const { topic, partitionCount } = chance.pick(deps.plan.topics as [(typeof deps.plan.topics)[number]]);
-      const action = chance.pick(['alter', 'alter', 'alter', 'grow', 'create', 'delete'] as const);
+      const drawn = chance.pick([
+        'alter',
+        'alter',
+        'grow',
+        'grow',
+        'create',
+        theme === 'long' ? 'create' : 'delete',
+      ] as const);
+      const action = theme === 'churn' && chance.happens(0.7) ? 'delete' : drawn;
       if (action === 'delete') await this.#deleteAndCreate(topic, partitionCount);
       else if (action === 'create') await deps.recorder.changeTopic(this, 'create', topic, { partitionCount });
-      else if (action === 'grow') {
-        await deps.recorder.changeTopic(this, 'alter', topic, { partitionCount: chance.integer(1, 5) });
-      } else {
-        const config = chance.pick<Record<string, string | null>>([
-          { 'message.timestamp.type': chance.pick(['CreateTime', 'LogAppendTime', null]) },
-          { 'compression.type': chance.pick(['producer', 'uncompressed', 'lz4', null]) },
-          { 'max.message.bytes': chance.pick(['1000', '100000', null]) },
-          { 'message.timestamp.before.max.ms': chance.pick(['10000', null]) },
-        ]);
-        await deps.recorder.changeTopic(this, 'alter', topic, { config });
+      else {
+        const grow = () => deps.recorder.changeTopic(this, 'alter', topic, { partitionCount: chance.integer(1, 5) });
+        const config = () => deps.recorder.changeTopic(this, 'alter', topic, { config: this.#anyConfig() });
+        // Both at once meet each other in the store.
+        if (chance.happens(0.3)) await Promise.all([grow(), config()]);
+        else await (action === 'grow' ? grow() : config());
       }
     }
+  }
+
+  #anyConfig(): Record<string, string | null> {
+    const { chance } = this;
+    return chance.pick<Record<string, string | null>>([
+      { 'message.timestamp.type': chance.pick(['CreateTime', 'LogAppendTime', null]) },
+      { 'compression.type': chance.pick(['producer', 'uncompressed', 'lz4', null]) },
+      { 'max.message.bytes': chance.pick(['1000', '100000', null]) },
+      { 'message.timestamp.before.max.ms': chance.pick(['10000', null]) },
+    ]);
   }
 
   async #deleteAndCreate(topic: TopicName, partitionCount: number): Promise<void> {
     const { chance, deps } = this;
     await deps.recorder.changeTopic(this, 'delete', topic);
-    if (chance.happens(0.5)) await deps.scheduler.sleep(chance.integer(0, 10_000));
+    if (chance.happens(0.3)) await deps.scheduler.sleep(chance.integer(0, 10_000));
     for (let attempt = 0; attempt < 5; attempt++) {
       const { outcome } = await deps.recorder.changeTopic(this, 'create', topic, { partitionCount });
       if (outcome.kind === 'ok' || (outcome.kind === 'failed' && !outcome.isRetriable)) return;

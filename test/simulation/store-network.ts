@@ -90,7 +90,7 @@ export class StoreNetwork {
       chance.happens(probability[fault]),
     );
     const isSick = chance.happens(sick?.probability ?? 0) && sick?.step === step;
-    const sickFault = chance.pick(['lostRequest', 'lostReply', 'throttled'] as const);
+    const sickFault = chance.pick(['lostRequest', 'lostReply', 'late', 'throttled'] as const);
     if (this.isCalm) return undefined;
     const fault = isSick ? sickFault : drawn[0];
     return fault === 'halfDone' && applyHalf === undefined ? undefined : fault;

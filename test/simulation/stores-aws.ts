@@ -115,6 +115,7 @@ function stepOf(operation: string, { Key, TransactItems }: { readonly [name: str
   if (operation === 'GetItem') return sk?.S === 'head' ? 'getHeads' : 'getTopic';
   if (operation === 'BatchGetItem') return 'getHeads';
   if (operation === 'Query') return 'findPages';
+  if (operation === 'BatchWriteItem') return 'deleteContents';
   if (operation !== 'TransactWriteItems') return operation;
   const [first] = TransactItems as { readonly Put?: { readonly Item?: { readonly sk?: { readonly S?: string } } } }[];
   return first?.Put?.Item?.sk?.S?.startsWith('page/') ? 'rollTail' : 'changeTopic';

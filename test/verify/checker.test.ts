@@ -23,6 +23,8 @@ const found = (operations: readonly Operation[], topics?: readonly TopicLife[]) 
 
 /** Two batches, acked, and read to the end. */
 const good = [produce(['a', 'b'], 0, [1, 2]), produce(['cc'], 2, [3, 4]), fetch(0, ['a', 'b', 'cc'], [90, 91])];
+const heads = (...watermarks: number[]) =>
+  watermarks.map((highWatermark, partition) => ({ partition, logStartOffset: 0, highWatermark }));
 const gone: TopicLife = { ...orders, leaving: 50, to: 50 };
 const again: TopicLife = {
   ...orders,
@@ -321,6 +323,16 @@ const spoiled: Readonly<Record<InvariantName, readonly [string, History, (readon
     [
       'a delete deletes nothing',
       historyOf([...good, changeTopic('delete', { kind: 'ok', topicId: undefined, partitions: [] }, [94, 95])]),
+    ],
+  ],
+  topicsOnlyGrow: [
+    [
+      'partitions are gone',
+      historyOf([
+        ...good,
+        changeTopic('describe', { kind: 'ok', topicId: 'a', partitions: heads(3, 0) }, [94, 95]),
+        changeTopic('describe', { kind: 'ok', topicId: 'a', partitions: heads(3) }, [96, 97]),
+      ]),
     ],
   ],
   producerIdsAreGivenOnce: [['an id is given twice', historyOf([nextProducer(7, [1, 2]), nextProducer(7, [3, 4])])]],
