@@ -127,9 +127,10 @@ const trims: readonly Trim[] = [
     replace: () => "export { Hono } from './preset/tiny.js';",
   },
   {
-    // The file lies beside the bundle.
-    filter: /@platformatic\/wasm-utils\/dist\/index\.js$/,
-    replace: (source) => source.replace('../dist/native.wasm', './native.wasm'),
+    // For other bundlers the library has the WebAssembly in a module, as Base64. Here it lies beside the bundle. 76 KB.
+    filter: /@platformatic\/wasm-utils\/dist\/bundled\.js$/,
+    replace: (_, path) =>
+      readFileSync(path.replace(/bundled\.js$/, 'index.js'), 'utf8').replace('../dist/native.wasm', './native.wasm'),
   },
   {
     // The codecs ask whether it was given one. 7 KB.

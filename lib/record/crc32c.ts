@@ -1,6 +1,6 @@
 /** CRC-32C (Castagnoli, RFC 3720 appendix B.4): the checksum of a record batch. */
 
-import { crc32c as wasmCrc32c } from '@platformatic/wasm-utils';
+import { crc32c as wasmCrc32c } from '@platformatic/wasm-utils/bundled';
 
 /**
  * Unsigned, over `[byteStart, byteEnd)`.

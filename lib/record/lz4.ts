@@ -18,7 +18,7 @@
  * on in bytes to be added, until one is not 255), literals, match distance (2 bytes). The last one has literals only.
  */
 
-import { lz4Compress } from '@platformatic/wasm-utils';
+import { lz4Compress } from '@platformatic/wasm-utils/bundled';
 import { readUint8, readUint32Le, readUint64LeRounded } from './int.ts';
 import { copyLiteral, copyMatch } from './lz77.ts';
 import { refusal, tooLarge } from './refusal.ts';

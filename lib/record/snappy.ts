@@ -19,7 +19,7 @@
  * length int32 and a raw block. The header may come again where a chunk could begin: streams can be concatenated.
  */
 
-import { snappyCompress } from '@platformatic/wasm-utils';
+import { snappyCompress } from '@platformatic/wasm-utils/bundled';
 import { readInt32, readUint8, readUint32Le } from './int.ts';
 import { copyLiteral, copyMatch } from './lz77.ts';
 import { refusal, tooLarge } from './refusal.ts';
