@@ -1,6 +1,7 @@
 /** The body of a request, all of it or nothing, within a bound. */
 
 import type { IncomingMessage } from 'node:http';
+import { release, releasedBytesMin } from '../api/http.ts';
 
 /**
  * `too-large`: refused after at most `bytesMax`. `too-many`: the bodies of all requests together take more than there is
@@ -14,6 +15,8 @@ export interface Room {
 }
 
 const noBytes = Buffer.alloc(0);
+
+const coversItsMemory = (bytes: Buffer) => bytes.byteLength === bytes.buffer.byteLength;
 
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
@@ -46,7 +49,12 @@ export function readBody(incoming: IncomingMessage, bytesMax: number, room: Room
     };
     const onEnd = () => {
       const [first = noBytes] = chunks;
-      finish({ bytes: chunks.length < 2 ? first : Buffer.concat(chunks, byteCount) });
+      // What is large will be given back by hand, so it must be nobody else's, as a request's behind it in the same chunk.
+      if (chunks.length < 2 && (byteCount < releasedBytesMin || coversItsMemory(first)))
+        return finish({ bytes: first });
+      const bytes = Buffer.concat(chunks, byteCount);
+      for (const chunk of chunks) if (coversItsMemory(chunk)) release(chunk);
+      finish({ bytes });
     };
     // `end` comes first when the body is whole, so a close without it means that it is not.
     const onClose = () => finish('cut-off');

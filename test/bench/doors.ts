@@ -35,12 +35,13 @@ export interface HttpDoor extends Door {
 
 const fetchBytes = 1 * MiB;
 
-const cli = join(import.meta.dirname, '../../lib/cli/millrace.ts');
+/** As `npm start` does it. */
+const cli = ['--max-semi-space-size=16', join(import.meta.dirname, '../../lib/cli/millrace.ts')];
 
 /** `millrace dev` on a folder of its own, which goes with it. */
 export async function openHttpDoor(parent: string): Promise<HttpDoor> {
   const dir = join(parent, 'http');
-  const server = await startProcess([cli, 'dev', '--data', dir, '--port', '0', '--json']);
+  const server = await startProcess([...cli, 'dev', '--data', dir, '--port', '0', '--json']);
   return {
     url: server.url,
     rssBytesMax: server.rssBytesMax,

@@ -2,14 +2,14 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { bundleFunctions } from '../../infra/bundle.ts';
+import { must } from './pack.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Once for a whole run, before any test (https://vitest.dev/config/globalsetup). */
 export default async function setup(): Promise<void> {
   const built = statSync(`${root}/dist/functions/topics/index.mjs`, { throwIfNoEntry: false });
-  if (built === undefined || built.mtimeMs < changedMs()) await bundleFunctions();
+  if (built === undefined || built.mtimeMs < changedMs()) await must(process.execPath, ['infra/bundle.ts'], root);
 }
 
 function changedMs(): number {
