@@ -62,3 +62,17 @@ function summary(latenciesMs: number[], elapsedMs: number): Measured {
   const callsPerSecond = sorted.length / (elapsedMs / 1000);
   return { callCount: sorted.length, callsPerSecond, p50Ms: at(0.5), p99Ms: at(0.99) };
 }
+
+/** Each number's median over rounds that took turns with others: what the machine was doing meanwhile, all of them met. */
+export function medianOf(rounds: readonly Measured[]): Measured {
+  const median = (name: keyof Measured) => {
+    const sorted = rounds.map((round) => round[name]).sort((a, b) => a - b);
+    return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  };
+  return {
+    callCount: median('callCount'),
+    callsPerSecond: median('callsPerSecond'),
+    p50Ms: median('p50Ms'),
+    p99Ms: median('p99Ms'),
+  };
+}
