@@ -197,8 +197,10 @@ async function allTopics({ metadataStore }: GroupDeps, valid: readonly ValidOffs
   return found;
 }
 
-function stateOf({ groupEpoch }: Group, sessions: readonly MemberSession[]): GroupState {
+/** `sessions` are those that are not over; a member without one has yet to be found dead. */
+function stateOf({ groupEpoch, memberCount }: Group, sessions: readonly MemberSession[]): GroupState {
   if (sessions.length === 0) return 'EMPTY';
+  if (sessions.length < memberCount) return 'RECONCILING';
   const isSettled = sessions.every(
     (one) => one.state === 'AWAY' || (one.state === 'STABLE' && one.memberEpoch === groupEpoch),
   );

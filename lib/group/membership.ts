@@ -121,7 +121,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       currentAssignment: noPartitions,
       partitionsPendingRevocation: noPartitions,
     };
-    const step = { groupId, session: away, seenVersion: session.version, claims: [], releases: noPartitions };
+    const step = { groupId, session: away, seenVersion: session.version, claims: [] };
     return (await groupStore.handOver(step)) === 'done';
   }
 

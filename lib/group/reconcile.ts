@@ -15,8 +15,8 @@
  *                                                       others still hold some of its target
  * ```
  *
- * A partition changes hands in two steps, each one atomic: its owner gives it up, the next owner claims it. In between
- * nobody has it. See CurrentAssignmentBuilder.java.
+ * A partition changes hands in two steps, each one atomic: the session of its owner lists it no longer, then the next owner
+ * claims it. In between nobody has it. See CurrentAssignmentBuilder.java.
  */
 
 import type { Timestamp } from '../ids.ts';
@@ -41,12 +41,12 @@ export interface Goal {
 
 /**
  * `settled`: nothing to do. `waits`: the member has not yet given up what it was told to. `revokes`: it is told to give up
- * partitions. `moves`: it goes on to the group's epoch, gives up `releases` and may have all of `wants` that is free.
+ * partitions. `moves`: it goes on to the group's epoch, and has `keeps` and all of `wants` that is free.
  */
 export type NextStep =
   | { readonly step: 'settled' | 'waits' }
-  | { readonly step: 'revokes'; readonly session: MemberSession; readonly releases: Assignment }
-  | { readonly step: 'moves'; readonly keeps: Assignment; readonly wants: Assignment; readonly owns: Assignment };
+  | { readonly step: 'revokes'; readonly session: MemberSession }
+  | { readonly step: 'moves'; readonly keeps: Assignment; readonly wants: Assignment };
 
 /** `owned` is what the member says that it holds; undefined: it did not say, so it may hold all that it was given. */
 export function nextStep(
@@ -63,7 +63,6 @@ export function nextStep(
   if (mayHold(owned, surplus)) {
     return {
       step: 'revokes',
-      releases: pending,
       session: {
         ...session,
         version: session.version + 1,
@@ -74,23 +73,17 @@ export function nextStep(
       },
     };
   }
-  return {
-    step: 'moves',
-    keeps,
-    wants: differenceOf(goal.targetAssignment, keeps),
-    owns: unionOf(currentAssignment, pending),
-  };
+  return { step: 'moves', keeps, wants: differenceOf(goal.targetAssignment, keeps) };
 }
 
 function mayHold(owned: Assignment | undefined, partitions: Assignment): boolean {
   return intersectionOf(owned ?? partitions, partitions).size > 0;
 }
 
-/** One hand-over: what the session is after it, and which partitions change hands. */
+/** One hand-over: what the session is after it, and which partitions are claimed with it. */
 export interface Move {
   readonly session: MemberSession;
   readonly claims: Assignment;
-  readonly releases: Assignment;
 }
 
 /**
@@ -100,16 +93,14 @@ export interface Move {
 export function moveTo(
   session: MemberSession,
   goal: Goal,
-  { keeps, wants, owns }: Extract<NextStep, { step: 'moves' }>,
+  { keeps, wants }: Extract<NextStep, { step: 'moves' }>,
   free: Assignment,
 ): Move | undefined {
   const state = partitionCountOf(free) === partitionCountOf(wants) ? 'STABLE' : 'UNRELEASED_PARTITIONS';
   const isMoving = session.memberEpoch !== goal.groupEpoch;
-  const releases = differenceOf(owns, unionOf(keeps, free));
-  if (!isMoving && session.state === state && free.size === 0 && releases.size === 0) return undefined;
+  if (!isMoving && session.state === state && free.size === 0) return undefined;
   return {
     claims: free,
-    releases,
     session: {
       ...session,
       version: session.version + 1,
@@ -155,35 +146,26 @@ export function classifyEpoch(
 }
 
 /**
- * The move in steps of at most `countMax` partitions: first what is given up, then what is claimed. After each of them the
- * session lists exactly what it owns, so a move that ends halfway goes on with the next heartbeat.
+ * The move in steps that claim at most `countMax` partitions. After each of them the session lists exactly what it owns, so
+ * a move that ends halfway goes on with the next heartbeat.
  */
-export function stepsOf(move: Move, countMax: number): Move[] {
-  const releases = topicPartitionsOf(move.releases);
-  const claims = topicPartitionsOf(move.claims);
-  const stepCount = Math.max(1, Math.ceil((releases.length + claims.length) / countMax));
+export function stepsOf({ session, claims }: Move, countMax: number): Move[] {
+  const places = topicPartitionsOf(claims);
+  const stepCount = Math.max(1, Math.ceil(places.length / countMax));
   return Array.from({ length: stepCount }, (_, index): Move => {
     const [from, to] = [index * countMax, (index + 1) * countMax];
-    const later = assignmentOfPartitions(claims.slice(Math.max(0, to - releases.length)));
-    const kept = assignmentOfPartitions(releases.slice(to));
-    const isLast = index === stepCount - 1;
-    const { session } = move;
     return {
-      releases: assignmentOfPartitions(releases.slice(from, to)),
-      claims: assignmentOfPartitions(
-        claims.slice(Math.max(0, from - releases.length), Math.max(0, to - releases.length)),
-      ),
+      claims: assignmentOfPlaces(places.slice(from, to)),
       session: {
         ...session,
         version: session.version + index,
-        state: isLast || session.state === 'UNREVOKED_PARTITIONS' ? session.state : 'UNRELEASED_PARTITIONS',
-        currentAssignment: differenceOf(session.currentAssignment, later),
-        partitionsPendingRevocation: unionOf(session.partitionsPendingRevocation, kept),
+        state: index === stepCount - 1 ? session.state : 'UNRELEASED_PARTITIONS',
+        currentAssignment: differenceOf(session.currentAssignment, assignmentOfPlaces(places.slice(to))),
       },
     };
   });
 }
 
-function assignmentOfPartitions(partitions: readonly TopicPartition[]): Assignment {
-  return assignmentOf(partitions.map(({ topicId, partition }) => [topicId, [partition]]));
+function assignmentOfPlaces(places: readonly TopicPartition[]): Assignment {
+  return assignmentOf(places.map(({ topicId, partition }) => [topicId, [partition]]));
 }

@@ -118,7 +118,7 @@ async function nextMove(
 ): Promise<SeenMove | undefined> {
   const next = nextStep(session, goal, owned, deps.clock.nowMs());
   if (next.step === 'revokes') {
-    return { session: next.session, claims: noPartitions, releases: next.releases, versions: new Map() };
+    return { session: next.session, claims: noPartitions, versions: new Map() };
   }
   if (next.step !== 'moves') return undefined;
   const found = await deps.groupStore.getOffsets(groupId, topicPartitionsOf(next.wants));
@@ -159,7 +159,7 @@ async function freeOf(
 /** False when something was no longer as it was seen; what changed hands until then stays so. */
 async function handOver(deps: GroupDeps, groupId: GroupId, version: number, move: SeenMove): Promise<boolean> {
   let seenVersion = version;
-  for (const { session, claims, releases } of stepsOf(move, handOverPartitionsMax)) {
+  for (const { session, claims } of stepsOf(move, handOverPartitionsMax)) {
     const outcome = await deps.groupStore.handOver({
       groupId,
       session,
@@ -167,7 +167,6 @@ async function handOver(deps: GroupDeps, groupId: GroupId, version: number, move
       claims: topicPartitionsOf(claims).map(({ topicId, partition }) => {
         return { topicId, partition, seenVersion: move.versions.get(placeOf(topicId, partition)) };
       }),
-      releases,
     });
     if (outcome === 'conflict') return false;
     seenVersion = session.version;

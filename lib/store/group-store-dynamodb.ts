@@ -9,21 +9,19 @@
  * | renew a session | UpdateItem, GetItem, at once               | 1                                           | 1                |
  * | read a group    | Query                                      |                                             | all of it, added |
  * | change a group  | TransactWriteItems                         | 2 + 2 per KB of members + 2 per session     |                  |
- * | hand over       | TransactWriteItems, UpdateItem when no     | 2 + 2 per partition, or 1                   |                  |
- * |                 | partition changes hands                    |                                             |                  |
+ * | hand over       | TransactWriteItems; UpdateItem when no     | 2 + 2 per partition; 1                      |                  |
+ * |                 | partition is claimed                       |                                             |                  |
  * | commit          | UpdateItem for each partition              | 1 each, metadata of up to some 800 bytes    |                  |
  */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { TransactWriteItem } from '@aws-sdk/client-dynamodb';
 import { LogError } from '../errors.ts';
-import type { GroupId, Timestamp } from '../ids.ts';
-import { topicPartitionsOf } from './assignment.ts';
-import { actionsPerTransactionMax, chunks, DynamoDbCall, inParallel } from './call-dynamodb.ts';
+import type { GroupId } from '../ids.ts';
+import { actionsPerTransactionMax, chunks, DynamoDbCall } from './call-dynamodb.ts';
 import {
   decodeGroupHead,
   decodeMembers,
-  decodeOffset,
   decodeSession,
   encodeHead,
   encodeMembers,
@@ -37,22 +35,18 @@ import {
   membersKey,
   membersSk,
   offsetKey,
-  offsetPrefix,
-  offsetSkEnd,
   optionalSessionAttributes,
   sessionAttributes,
   sessionKey,
 } from './group-items-dynamodb.ts';
-import type { Committer, GroupStore, HandOver, OffsetCommit, OffsetOutcome, SeenGroup } from './group-store.ts';
-import type { GroupHead, MemberSession, OffsetItem } from './items.ts';
+import { deleteIfUnused, offsetsOf, queryAll } from './group-offsets-dynamodb.ts';
+import type { GroupStore, HandOver, SeenGroup } from './group-store.ts';
+import type { GroupHead, MemberSession } from './items.ts';
 import { type Item, numberOf, numberValue, textOf } from './items-dynamodb.ts';
-import { epochOf, mayCommit } from './offset-item.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
 
 /** Reads of a group that meet a change of it start over this often. */
 const readAttemptsMax = 5;
-/** A commit that meets others with a later time takes a later one this often. */
-const commitAttemptsMax = 8;
 
 export function openDynamoDbGroupStore(
   requests: DynamoDbRequests,
@@ -60,21 +54,7 @@ export function openDynamoDbGroupStore(
 ): GroupStore {
   const TableName = requests.table;
   const begin = () => new DynamoDbCall(requests);
-
-  const queryAll = async (call: DynamoDbCall, pk: string, from: string, to: string): Promise<readonly Item[]> => {
-    const found: Item[] = [];
-    for (let start: Item | undefined; ; ) {
-      const { items, isEnd } = await call.query({
-        KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
-        ExpressionAttributeValues: { ':pk': { S: pk }, ':from': { S: from }, ':to': { S: to } },
-        ...(start === undefined ? {} : { ExclusiveStartKey: start }),
-      });
-      found.push(...items);
-      const last = items.at(-1);
-      if (isEnd || last?.pk === undefined || last.sk === undefined) return found;
-      start = { pk: last.pk, sk: last.sk };
-    }
-  };
+  const offsets = offsetsOf(requests);
 
   const getGroup = async (groupId: GroupId): Promise<SeenGroup | undefined> => {
     const call = begin();
@@ -91,33 +71,6 @@ export function openDynamoDbGroupStore(
     throw new LogError(
       'KAFKA_STORAGE_ERROR',
       `group ${groupId} changes all the time, ${readAttemptsMax} attempts to read it met a change`,
-      { effect: 'none' },
-    );
-  };
-
-  const commitOffset = async (
-    call: DynamoDbCall,
-    groupId: GroupId,
-    by: Committer,
-    commit: OffsetCommit,
-    committedAt: Timestamp,
-  ): Promise<OffsetOutcome> => {
-    let at = committedAt;
-    for (let attempt = 1; attempt <= commitAttemptsMax; attempt++) {
-      const { outcome, item: found } = await call.update(offsetUpdate(groupId, by, commit, at), true);
-      if (outcome === 'done') return { outcome: 'committed' };
-      const item = found === undefined ? undefined : decodeOffset(found);
-      const stored = item?.committed;
-      // An attempt of ours whose answer was lost.
-      const isOurs =
-        stored?.committedAt === at && stored.offset === commit.offset && stored.metadata === commit.metadata;
-      if (isOurs && stored.epoch === epochOf(by)) return { outcome: 'committed' };
-      if (stored === undefined || !mayCommit(item, by, commit)) return { outcome: 'refused', item };
-      at = stored.committedAt + 1;
-    }
-    throw new LogError(
-      'KAFKA_STORAGE_ERROR',
-      `partition ${commit.partition} of group ${groupId} is committed by others, ${commitAttemptsMax} attempts were overtaken`,
       { effect: 'none' },
     );
   };
@@ -220,9 +173,9 @@ export function openDynamoDbGroupStore(
 
     handOver: (handOver) =>
       run(async () => {
-        const { groupId, session, claims, releases } = handOver;
+        const { groupId, session, claims } = handOver;
         const change = sessionUpdate(handOver);
-        if (claims.length === 0 && releases.size === 0) {
+        if (claims.length === 0) {
           const { outcome, item } = await begin().update(
             { ...change, ReturnValuesOnConditionCheckFailure: 'ALL_OLD' },
             true,
@@ -248,15 +201,6 @@ export function openDynamoDbGroupStore(
               },
             },
           })),
-          ...topicPartitionsOf(releases).map((place) => ({
-            Update: {
-              TableName,
-              Key: offsetKey(groupId, place),
-              UpdateExpression: 'SET v = v + :one REMOVE w, u',
-              ConditionExpression: 'w = :w',
-              ExpressionAttributeValues: { ':one': numberValue(1), ':w': { S: session.memberId } },
-            },
-          })),
         ]);
         return lost === undefined ? 'done' : 'conflict';
       }),
@@ -279,8 +223,7 @@ export function openDynamoDbGroupStore(
           },
         ]);
         if (emptied !== undefined) return 'conflict';
-        const offsets = (await queryAll(call, groupPk(groupId), offsetPrefix, offsetSkEnd)).map(decodeOffset);
-        for (const chunk of chunks(offsets, actionsPerTransactionMax)) {
+        for (const chunk of chunks(await offsets.listOffsets(groupId), actionsPerTransactionMax)) {
           const lost = await call.transact(
             chunk.map((item) => ({ Delete: { TableName, ...deleteIfUnused(groupId, item) } })),
           );
@@ -294,26 +237,9 @@ export function openDynamoDbGroupStore(
         return lost === undefined ? 'deleted' : 'conflict';
       }),
 
-    getOffsets: (groupId, partitions) =>
-      run(async () => {
-        const keys = new Map(partitions.map((place) => [offsetKey(groupId, place).sk.S, offsetKey(groupId, place)]));
-        const items = await begin().getItems([...keys.values()]);
-        const found = new Map(items.map((item) => [textOf(item, 'sk'), decodeOffset(item)]));
-        return partitions.map((place) => found.get(offsetKey(groupId, place).sk.S));
-      }),
-
-    listOffsets: (groupId) =>
-      run(async () => (await queryAll(begin(), groupPk(groupId), offsetPrefix, offsetSkEnd)).map(decodeOffset)),
-
-    commitOffsets: (groupId, committer, commits, committedAt) =>
-      run(async () => {
-        const call = begin();
-        const outcomes: OffsetOutcome[] = [];
-        await inParallel([...commits.entries()], async ([index, commit]) => {
-          outcomes[index] = await commitOffset(call, groupId, committer, commit, committedAt);
-        });
-        return outcomes;
-      }),
+    getOffsets: (...asked) => run(() => offsets.getOffsets(...asked)),
+    listOffsets: (groupId) => run(() => offsets.listOffsets(groupId)),
+    commitOffsets: (...commits) => run(() => offsets.commitOffsets(...commits)),
   };
 }
 
@@ -334,18 +260,6 @@ function ifEmptyAt(version: number) {
   };
 }
 
-function deleteIfUnused(groupId: GroupId, { topicId, partition, version, committed }: OffsetItem) {
-  const isUncommitted = committed === undefined;
-  return {
-    Key: offsetKey(groupId, { topicId, partition }),
-    ConditionExpression: `v = :v AND ${isUncommitted ? 'attribute_not_exists(t)' : 't = :t'}`,
-    ExpressionAttributeValues: {
-      ':v': numberValue(version),
-      ...(isUncommitted ? {} : { ':t': numberValue(committed.committedAt) }),
-    },
-  };
-}
-
 function sessionUpdate({ groupId, session, seenVersion }: HandOver) {
   const attributes = sessionAttributes(session);
   const names = Object.keys(attributes);
@@ -361,33 +275,5 @@ function sessionUpdate({ groupId, session, seenVersion }: HandOver) {
       ),
       ':seen': numberValue(seenVersion),
     } as Item,
-  };
-}
-
-/**
- * With a member: if the partition is its own and was given to it no later. Without: if it is nobody's, or that of the owner
- * who is gone, who is taken out.
- */
-function offsetUpdate(groupId: GroupId, by: Committer, commit: OffsetCommit, at: Timestamp) {
-  const { offset, metadata, ownerGoneAtVersion } = commit;
-  const isTaken = by.memberId === undefined && ownerGoneAtVersion !== undefined;
-  const [condition, change, values]: [string, string, Item] =
-    by.memberId !== undefined
-      ? ['w = :w AND u <= :e', '', { ':w': { S: by.memberId } }]
-      : isTaken
-        ? ['v = :v', ', v = v + :one REMOVE w, u', { ':v': numberValue(ownerGoneAtVersion), ':one': numberValue(1) }]
-        : ['attribute_not_exists(w)', ', v = if_not_exists(v, :zero)', { ':zero': numberValue(0) }];
-  return {
-    Key: offsetKey(groupId, commit),
-    UpdateExpression: `SET o = :o, m = :m, t = :t, e = :e${change}`,
-    ConditionExpression: `${condition} AND (attribute_not_exists(t) OR t < :t)`,
-    ExpressionAttributeValues: {
-      ...values,
-      ':o': numberValue(offset),
-      ':m': { S: metadata },
-      ':t': numberValue(at),
-      ':e': numberValue(epochOf(by)),
-    },
-    ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
   };
 }

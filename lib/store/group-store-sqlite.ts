@@ -2,7 +2,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import type { GroupId, MemberId, TopicId } from '../ids.ts';
-import { decodeAssignment, encodeAssignment, type TopicPartition, topicPartitionsOf } from './assignment.ts';
+import { decodeAssignment, encodeAssignment, type TopicPartition } from './assignment.ts';
 import type { Committer, GroupStore, OffsetCommit, OffsetOutcome } from './group-store.ts';
 import { decodePlan, encodePlan } from './group-text.ts';
 import type { Group, GroupHead, MemberSession, MemberState, OffsetItem } from './items.ts';
@@ -151,18 +151,12 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
         sql.scheduleCheck.run(checkAt, groupId, seenCheckAt);
       }),
 
-    handOver: ({ groupId, session, seenVersion, claims, releases }) =>
+    handOver: ({ groupId, session, seenVersion, claims }) =>
       write(() => {
         const stored = readSession(groupId, session.memberId);
         if (stored?.version !== seenVersion) return 'conflict';
-        const released = topicPartitionsOf(releases).map((place) => readOffset(groupId, place));
-        const isAsSeen =
-          claims.every((claim) => readOffset(groupId, claim)?.version === claim.seenVersion) &&
-          released.every((item) => item?.owner?.memberId === session.memberId);
+        const isAsSeen = claims.every((claim) => readOffset(groupId, claim)?.version === claim.seenVersion);
         if (!isAsSeen) return 'conflict';
-        for (const item of released) {
-          if (item !== undefined) putOffset(groupId, { ...item, version: item.version + 1, owner: undefined });
-        }
         const owner = { memberId: session.memberId, memberEpoch: session.memberEpoch };
         for (const { topicId, partition, seenVersion: version = 0 } of claims) {
           const committed = readOffset(groupId, { topicId, partition })?.committed;

@@ -4,7 +4,7 @@
  */
 
 import type { GroupId, MemberId, Offset, Timestamp } from '../ids.ts';
-import type { Assignment, TopicPartition } from './assignment.ts';
+import type { TopicPartition } from './assignment.ts';
 import type { Group, GroupHead, MemberSession, OffsetItem } from './items.ts';
 
 /** `isRenewed`: the session was there at the epoch, and is not older than the heartbeat now. Else both are as they are. */
@@ -42,8 +42,6 @@ export interface HandOver {
   readonly seenVersion: number;
   /** `seenVersion` of the partition's offset item; undefined: there was none. */
   readonly claims: readonly (TopicPartition & { readonly seenVersion: number | undefined })[];
-  /** All of them are the session's. */
-  readonly releases: Assignment;
 }
 
 export interface OffsetCommit extends TopicPartition {
@@ -79,7 +77,7 @@ export interface GroupStore {
   changeGroup(change: GroupChange): Promise<'changed' | 'conflict'>;
   /** Sets `checkAt`, if it is still the one seen. */
   scheduleCheck(groupId: GroupId, seenCheckAt: Timestamp, checkAt: Timestamp): Promise<void>;
-  /** At most `handOverPartitionsMax` partitions. */
+  /** At most `handOverPartitionsMax` claims. What the session lists no longer is given up by that alone. */
   handOver(handOver: HandOver): Promise<'done' | 'conflict'>;
   /**
    * The group, all of its offsets, and what is left of its members; nothing when someone uses it meanwhile. `head` is the

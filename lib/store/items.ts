@@ -15,16 +15,17 @@
  * |          |                                  | the one read                                               |                  |
  * | session  | group id, member id              | join: with the group; heartbeat: if `memberEpoch` is the   | leave, eviction  |
  * |          |                                  | sender's; hand-over: if `version` is the one read          | (with the group) |
- * | offset   | group id, topic id, partition    | hand-over: if `version` is the one read (claim), or the    | delete of the    |
- * |          |                                  | owner is the giver (release); commit: if the owner is the  | group            |
- * |          |                                  | sender and its epoch is not below `owner.memberEpoch`      |                  |
+ * | offset   | group id, topic id, partition    | hand-over: if `version` is the one read; commit: if the    | delete of the    |
+ * |          |                                  | owner is the sender and its epoch is not below             | group            |
+ * |          |                                  | `owner.memberEpoch`                                        |                  |
  *
  * Pages are keyed by their **last** offset: the page that holds an offset is then the first one whose key is not below
  * it, and the pages behind it follow, so that one request answers both.
  *
  * Who owns a partition in a group is said by the partition's offset item and nowhere else, so that two members never own
- * it, whatever the rest says. A session lists what its member owns: both change in one atomic hand-over. An owner whose
- * session is gone, or does not list the partition, owns it no longer, and whoever the group's targets name next may claim.
+ * it, whatever the rest says. A session lists what its member owns: when it claims, both change in one atomic hand-over.
+ * To give up, it is enough that the session lists the partition no longer: an owner whose session does not, or is gone,
+ * owns it no more, and whoever the group's targets name next may claim it.
  *
  * A heartbeat that changes nothing reads the group's few epochs and writes the sender's session, both small whatever the
  * size of the group. Members with their targets lie apart from those epochs, and are read when something changes.

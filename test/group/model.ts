@@ -139,7 +139,7 @@ export class GroupModel {
     }
     const goal = { groupEpoch: this.group.groupEpoch, targetAssignment: member.targetAssignment };
     const next = nextStep(session, goal, consumer.holds, this.nowMs);
-    if (next.step === 'revokes') this.#handOver(next.session, noPartitions, next.releases);
+    if (next.step === 'revokes') this.#handOver(next.session, noPartitions);
     if (next.step === 'moves') {
       const free = filterPartitions(next.wants, (topicId, partition) => {
         const owner = this.owners.get(`${topicId}/${partition}`);
@@ -149,7 +149,7 @@ export class GroupModel {
         return ![currentAssignment, partitionsPendingRevocation].some((one) => hasPartition(one, topicId, partition));
       });
       const move = moveTo(session, goal, next, free);
-      if (move !== undefined) this.#handOver(move.session, move.claims, move.releases);
+      if (move !== undefined) this.#handOver(move.session, move.claims);
     }
     const { memberEpoch, currentAssignment } = this.sessions.get(consumer.memberId) ?? session;
     consumer.memberEpoch = memberEpoch;
@@ -157,8 +157,7 @@ export class GroupModel {
     consumer.holds = unionOf(consumer.holds, currentAssignment);
   }
 
-  #handOver(session: MemberSession, claims: Assignment, releases: Assignment): void {
-    for (const { topicId, partition } of topicPartitionsOf(releases)) this.owners.delete(`${topicId}/${partition}`);
+  #handOver(session: MemberSession, claims: Assignment): void {
     for (const { topicId, partition } of topicPartitionsOf(claims)) {
       this.owners.set(`${topicId}/${partition}`, session.memberId);
     }

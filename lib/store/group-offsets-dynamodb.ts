@@ -1,0 +1,124 @@
+/** How far groups have read, on DynamoDB: one item for each partition, and one conditional update for each commit. */
+
+import { LogError } from '../errors.ts';
+import type { GroupId, Timestamp } from '../ids.ts';
+import { DynamoDbCall, inParallel } from './call-dynamodb.ts';
+import { decodeOffset, groupPk, offsetKey, offsetPrefix, offsetSkEnd } from './group-items-dynamodb.ts';
+import type { Committer, GroupStore, OffsetCommit, OffsetOutcome } from './group-store.ts';
+import type { OffsetItem } from './items.ts';
+import { type Item, numberValue, textOf } from './items-dynamodb.ts';
+import { epochOf, mayCommit } from './offset-item.ts';
+import type { DynamoDbRequests } from './requests-dynamodb.ts';
+
+/** A commit that meets others with a later time takes a later one this often. */
+const commitAttemptsMax = 8;
+
+type Offsets = Pick<GroupStore, 'getOffsets' | 'listOffsets' | 'commitOffsets'>;
+
+export function offsetsOf(requests: DynamoDbRequests): Offsets {
+  const commitOffset = async (
+    call: DynamoDbCall,
+    groupId: GroupId,
+    by: Committer,
+    commit: OffsetCommit,
+    committedAt: Timestamp,
+  ): Promise<OffsetOutcome> => {
+    let at = committedAt;
+    for (let attempt = 1; attempt <= commitAttemptsMax; attempt++) {
+      const { outcome, item: found } = await call.update(offsetUpdate(groupId, by, commit, at), true);
+      if (outcome === 'done') return { outcome: 'committed' };
+      const item = found === undefined ? undefined : decodeOffset(found);
+      const stored = item?.committed;
+      // An attempt of ours whose answer was lost.
+      const isOurs =
+        stored?.committedAt === at && stored.offset === commit.offset && stored.metadata === commit.metadata;
+      if (isOurs && stored.epoch === epochOf(by)) return { outcome: 'committed' };
+      if (stored === undefined || !mayCommit(item, by, commit)) return { outcome: 'refused', item };
+      at = stored.committedAt + 1;
+    }
+    throw new LogError(
+      'KAFKA_STORAGE_ERROR',
+      `partition ${commit.partition} of group ${groupId} is committed by others, ${commitAttemptsMax} attempts were overtaken`,
+      { effect: 'none' },
+    );
+  };
+
+  return {
+    async getOffsets(groupId, partitions) {
+      const keys = new Map(partitions.map((place) => [offsetKey(groupId, place).sk.S, offsetKey(groupId, place)]));
+      const items = await new DynamoDbCall(requests).getItems([...keys.values()]);
+      const found = new Map(items.map((item) => [textOf(item, 'sk'), decodeOffset(item)]));
+      return partitions.map((place) => found.get(offsetKey(groupId, place).sk.S));
+    },
+
+    async listOffsets(groupId) {
+      const items = await queryAll(new DynamoDbCall(requests), groupPk(groupId), offsetPrefix, offsetSkEnd);
+      return items.map(decodeOffset);
+    },
+
+    async commitOffsets(groupId, committer, commits, committedAt) {
+      const call = new DynamoDbCall(requests);
+      const outcomes: OffsetOutcome[] = [];
+      await inParallel([...commits.entries()], async ([index, commit]) => {
+        outcomes[index] = await commitOffset(call, groupId, committer, commit, committedAt);
+      });
+      return outcomes;
+    },
+  };
+}
+
+/** All pages of a range of sort keys, both ends included. */
+export async function queryAll(call: DynamoDbCall, pk: string, from: string, to: string): Promise<readonly Item[]> {
+  const found: Item[] = [];
+  for (let start: Item | undefined; ; ) {
+    const { items, isEnd } = await call.query({
+      KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
+      ExpressionAttributeValues: { ':pk': { S: pk }, ':from': { S: from }, ':to': { S: to } },
+      ...(start === undefined ? {} : { ExclusiveStartKey: start }),
+    });
+    found.push(...items);
+    const last = items.at(-1);
+    if (isEnd || last?.pk === undefined || last.sk === undefined) return found;
+    start = { pk: last.pk, sk: last.sk };
+  }
+}
+
+export function deleteIfUnused(groupId: GroupId, { topicId, partition, version, committed }: OffsetItem) {
+  const isUncommitted = committed === undefined;
+  return {
+    Key: offsetKey(groupId, { topicId, partition }),
+    ConditionExpression: `v = :v AND ${isUncommitted ? 'attribute_not_exists(t)' : 't = :t'}`,
+    ExpressionAttributeValues: {
+      ':v': numberValue(version),
+      ...(isUncommitted ? {} : { ':t': numberValue(committed.committedAt) }),
+    },
+  };
+}
+
+/**
+ * With a member: if the partition is its own and was given to it no later. Without: if it is nobody's, or that of the owner
+ * who is gone, who is taken out.
+ */
+function offsetUpdate(groupId: GroupId, by: Committer, commit: OffsetCommit, at: Timestamp) {
+  const { offset, metadata, ownerGoneAtVersion } = commit;
+  const isTaken = by.memberId === undefined && ownerGoneAtVersion !== undefined;
+  const [condition, change, values]: [string, string, Item] =
+    by.memberId !== undefined
+      ? ['w = :w AND u <= :e', '', { ':w': { S: by.memberId } }]
+      : isTaken
+        ? ['v = :v', ', v = v + :one REMOVE w, u', { ':v': numberValue(ownerGoneAtVersion), ':one': numberValue(1) }]
+        : ['attribute_not_exists(w)', ', v = if_not_exists(v, :zero)', { ':zero': numberValue(0) }];
+  return {
+    Key: offsetKey(groupId, commit),
+    UpdateExpression: `SET o = :o, m = :m, t = :t, e = :e${change}`,
+    ConditionExpression: `${condition} AND (attribute_not_exists(t) OR t < :t)`,
+    ExpressionAttributeValues: {
+      ...values,
+      ':o': numberValue(offset),
+      ':m': { S: metadata },
+      ':t': numberValue(at),
+      ':e': numberValue(epochOf(by)),
+    },
+    ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
+  };
+}
