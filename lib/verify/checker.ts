@@ -29,6 +29,7 @@ import {
 } from './record-invariants.ts';
 import {
   answersNeedATopic,
+  listsAreWhole,
   nothingIsABug,
   producerIdsAreGivenOnce,
   topicsComeAndGoOnce,
@@ -49,6 +50,7 @@ const ofHistory = {
   answersNeedATopic,
   topicsComeAndGoOnce,
   topicsOnlyGrow,
+  listsAreWhole,
   producerIdsAreGivenOnce,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 

@@ -10,7 +10,7 @@ export function formatOperation(operation: Operation): string {
 
 function asked(operation: Operation): string {
   const { type, topic } = operation;
-  if (type === 'nextProducer') return type;
+  if (type === 'nextProducer' || type === 'list') return type;
   if (!('partition' in operation)) return `${type} ${topic}`;
   const place = `${type} ${topic}/${operation.partition}`;
   switch (operation.type) {

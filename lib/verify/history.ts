@@ -110,13 +110,25 @@ export interface TopicOperation extends Timed {
   }>;
 }
 
+/** All topics at once; `topic` is empty. */
+export interface ListOperation extends Timed {
+  readonly type: 'list';
+  readonly outcome: Outcome<{ readonly topics: readonly { readonly topic: string; readonly topicId: string }[] }>;
+}
+
 /** Asks for a producer id; `topic` is empty. */
 export interface ProducerOperation extends Timed {
   readonly type: 'nextProducer';
   readonly outcome: Outcome<{ readonly producerId: number }>;
 }
 
-export type Operation = ProduceOperation | ReadOperation | ListOffsetsOperation | TopicOperation | ProducerOperation;
+export type Operation =
+  | ProduceOperation
+  | ReadOperation
+  | ListOffsetsOperation
+  | TopicOperation
+  | ListOperation
+  | ProducerOperation;
 
 /** One topic from its creation to its deletion: under the same name another may follow. */
 export interface TopicLife {
@@ -138,6 +150,8 @@ export interface History {
   readonly topics: readonly TopicLife[];
   /** For this long an answer may go by what was true of a topic before. */
   readonly topicStaleMsMax: number;
+  /** Bytes were damaged on purpose: whoever reads them may be told so. */
+  readonly isDamaged?: boolean;
 }
 
 export type OkOutcome<Op extends Operation> = Extract<Op['outcome'], { kind: 'ok' }>;

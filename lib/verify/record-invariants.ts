@@ -90,13 +90,16 @@ export function offsetsAreContiguous(log: PartitionLog): Violation[] {
   });
 }
 
-/** A fetch that asks for what is there gets some of it, from one partition at least. */
-export function fetchesGoOn({ logs }: SortedHistory): Violation[] {
+/** A fetch that asks for what is there gets some of it, from one partition at least, or is told of an error. */
+export function fetchesGoOn({ operations, logs }: SortedHistory): Violation[] {
+  const fetches = operations.filter((operation) => operation.type === 'fetch');
+  const told = new Set(fetches.filter(({ outcome }) => outcome.kind !== 'ok').map(({ request }) => request));
   const requests = Map.groupBy(
     logs.flatMap((log) => log.fetches.map((operation) => ({ log, operation }))),
     ({ operation }) => operation.request,
   );
-  return [...requests.values()].flatMap((parts) => {
+  return [...requests].flatMap(([request, parts]) => {
+    if (told.has(request)) return [];
     const isStuck = parts.every(({ operation }) => answerOf(operation)?.records.length === 0);
     const behind = parts.find(({ operation }) => {
       const answer = answerOf(operation);

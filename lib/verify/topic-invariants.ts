@@ -7,7 +7,7 @@ import { named, type Violation } from './violation.ts';
 /** An operation is answered only by a topic that was there at some moment of it. */
 export function answersNeedATopic({ operations, livesOf }: SortedHistory): Violation[] {
   return operations
-    .filter((operation) => operation.type !== 'nextProducer' && answerOf(operation) !== undefined)
+    .filter(({ type, outcome }) => type !== 'nextProducer' && type !== 'list' && outcome.kind === 'ok')
     .filter((operation) => livesOf(operation).length === 0)
     .map((operation) => ({
       text: `${named(operation)} was answered while there was no topic ${operation.topic}`,
@@ -72,6 +72,33 @@ export function topicsOnlyGrow({ operations }: SortedHistory): Violation[] {
       return [{ text, operations: [before, look] }];
     }),
   );
+}
+
+/** A list has every topic that was there all the time, and none that never was. */
+export function listsAreWhole({ operations, topics }: SortedHistory): Violation[] {
+  return operations.flatMap((operation) => {
+    const listed = operation.type === 'list' ? answerOf(operation)?.topics : undefined;
+    if (listed === undefined) return [];
+    const { start } = operation;
+    const end = endOf(operation);
+    const wrong = (text: string) => ({ text: `${named(operation)} ${text}`, operations: [operation] });
+    const missing = topics.filter(
+      ({ topicId, from, leaving = Number.POSITIVE_INFINITY }) =>
+        from < start && leaving > end && !listed.some((one) => one.topicId === topicId),
+    );
+    const extra = listed.filter(
+      (one) =>
+        !topics.some(
+          ({ topicId, from, to = Number.POSITIVE_INFINITY }) => topicId === one.topicId && from < end && to > start,
+        ),
+    );
+    return [
+      ...missing.map(({ topic, topicId }) =>
+        wrong(`does not have ${topic} (${topicId}), which was there all the time`),
+      ),
+      ...extra.map(({ topic, topicId }) => wrong(`has ${topic} (${topicId}), which was not there`)),
+    ];
+  });
 }
 
 /** No producer id is given twice. */

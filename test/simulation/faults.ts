@@ -18,6 +18,8 @@ export const storeFaults = [
   'throttled',
   /** A put that stores half of its bytes, or all of them, and says that it failed. */
   'halfDone',
+  /** A read whose bytes are not those that were stored. */
+  'damaged',
 ] as const;
 export const callerFaults = [
   /** The request, or its answer, is lost between a client and an environment. */
@@ -31,31 +33,39 @@ export type StoreFault = (typeof storeFaults)[number];
 export type Fault = StoreFault | (typeof callerFaults)[number] | (typeof nemeses)[number];
 export const allFaults: readonly Fault[] = [...storeFaults, ...callerFaults, ...nemeses];
 
+type SickFaults = readonly [StoreFault, ...StoreFault[]];
+
 export interface FaultPlan {
   /** For faults: of one request. For nemeses: of one beat of theirs. */
   readonly probability: Readonly<Record<Fault, number>>;
-  /** A step of the metadata store that fails far more often than the others. */
-  readonly sick: { readonly step: string; readonly probability: number } | undefined;
+  /** A step of the stores that fails far more often than the others, with one of these faults. */
+  readonly sick: { readonly step: string; readonly probability: number; readonly faults: SickFaults } | undefined;
 }
 
 /** Steps of the stores that can be sick; some are of one family alone. */
 const sickSteps = {
   mixed: ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'],
   long: ['commitBatches', 'rollTail', 'rollTail', 'findPages'],
+  stuck: ['rollTail'],
   churn: ['deleteContents', 'deleteContents', 'changeTopic', 'getTopic'],
 } as const;
 
 export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, without: readonly string[] = []): FaultPlan {
   // Where topics come and go, faults mostly keep them from going: one sick step tells more than many faults.
-  const level = () => chance.pick(theme === 'churn' ? [0, 0, 0, 0.01] : [0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25]);
+  const isQuiet = theme === 'churn' || theme === 'stuck';
+  const drawLevel = () => chance.pick(isQuiet ? [0, 0, 0, 0.01] : [0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25]);
   // Drawn for all, used for some: leaving one out must not change the others.
-  const drawn = allFaults.map((fault) => [fault, level()] as const);
-  const sick = { step: chance.pick<string>(sickSteps[theme]), probability: chance.pick([0.3, 0.6, 1]) };
-  const isSick = chance.happens(theme === 'mixed' ? 0.1 : 0.4);
+  const drawn = allFaults.map((fault) => [fault, drawLevel()] as const);
+  const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
+  const step = chance.pick<string>(sickSteps[theme]);
+  // What is stuck is never carried out.
+  const faults: SickFaults =
+    theme === 'stuck' ? ['lostRequest', 'throttled'] : ['lostRequest', 'lostReply', 'late', 'throttled'];
+  const isSick = chance.happens(theme === 'mixed' ? 0.1 : theme === 'stuck' ? 1 : 0.4);
   return {
     probability: Object.fromEntries(
-      drawn.map(([fault, probability]) => [fault, without.includes(fault) ? 0 : probability]),
+      drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),
     ) as FaultPlan['probability'],
-    sick: isSick && !without.includes('sick') ? sick : undefined,
+    sick: isSick && !without.includes('sick') ? { step, probability, faults } : undefined,
   };
 }

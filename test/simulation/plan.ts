@@ -9,12 +9,12 @@ export type Profile = 'local' | 'aws';
 export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin', 'sender', 'follower'] as const;
 export type ClientKind = (typeof clientKinds)[number];
 
-/** `long`: one log that grows long. `churn`: topics come and go. */
+/** `long`: one log that grows long. `churn`: topics come and go. `stuck`: a tail cannot be rolled until it is full. */
 const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'churn', 'churn'] as const;
 
 export interface Plan {
   readonly profile: Profile;
-  readonly theme: (typeof themes)[number];
+  readonly theme: (typeof themes)[number] | 'stuck';
   readonly serverCount: number;
   readonly lambdaCountMax: number;
   readonly topics: readonly { readonly topic: TopicName; readonly partitionCount: number }[];
@@ -36,17 +36,20 @@ export function drawPlan(
 ): Plan {
   const without = given.without ?? [];
   const style = chance.pick(['servers', 'lambdas', 'both'] as const);
-  const theme = chance.pick(themes);
+  const drawnTheme = chance.pick(themes);
+  // It takes hundreds of operations, so it comes seldom.
+  const theme = chance.happens(0.015) ? 'stuck' : drawnTheme;
+  const isOneLog = theme === 'long' || theme === 'stuck';
   const topicCount = theme === 'mixed' ? chance.pick([1, 1, 2, 3]) : 1;
   const drawn = {
     serverCount: style === 'lambdas' ? 0 : chance.integer(theme === 'churn' ? 2 : 1, 3),
     lambdaCountMax: style === 'servers' ? 0 : chance.integer(2, 8),
     topics: ['orders', 'payments', 'audit.log'].slice(0, topicCount).map((name) => ({
       topic: parseTopicName(name),
-      partitionCount: theme === 'long' ? 1 : chance.pick([1, 1, 2, 3, 4]),
+      partitionCount: isOneLog ? 1 : chance.pick([1, 1, 2, 3, 4]),
     })),
     clients: {
-      plain: chance.integer(0, 3),
+      plain: theme === 'stuck' ? 4 : chance.integer(0, 3),
       idempotent: chance.integer(1, 4),
       consumer: chance.integer(0, 3),
       reader: chance.integer(0, 2),
@@ -55,8 +58,8 @@ export function drawPlan(
       sender: chance.pick([0, 0, 1, 2]),
       follower: chance.pick([0, 0, 1]),
     },
-    operations: theme === 'long' ? chance.integer(150, 350) : chance.integer(20, 120),
-    thinkMs: chance.pick(theme === 'churn' ? [2, 20, 200] : [2, 20, 200, 3_000]),
+    operations: theme === 'stuck' ? 600 : isOneLog ? chance.integer(150, 350) : chance.integer(20, 120),
+    thinkMs: chance.pick(theme === 'stuck' ? [20] : theme === 'churn' ? [2, 20, 200] : [2, 20, 200, 3_000]),
     timestampDrift: chance.pick([1, 1, 1, 0, -1]),
     skewMsMax: chance.pick([0, 0, 50, 5_000]),
   };

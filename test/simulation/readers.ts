@@ -44,8 +44,9 @@ export class Reader extends Client {
     while (await this.next()) {
       const topic = this.anyTopic();
       const partition = this.anyPartition(topic);
-      const look = chance.pick(['fetch', 'fetch', 'time', 'watermark', 'describe'] as const);
+      const look = chance.pick(['fetch', 'fetch', 'fetch', 'time', 'time', 'watermark', 'describe', 'list'] as const);
       if (look === 'describe') await deps.recorder.changeTopic(this, 'describe', topic);
+      else if (look === 'list') await deps.recorder.list(this);
       else if (look === 'watermark') {
         await deps.recorder.listOffsets(this, topic, partition, chance.pick(['earliest', 'latest', 'latest']));
       } else if (look === 'time') {
@@ -59,7 +60,7 @@ export class Reader extends Client {
         const asked = chance.pick<number | 'earliest' | 'latest'>(['earliest', 'latest', some, some]);
         await deps.recorder.fetch(this, topic, {
           partitions: [{ partition, asked }],
-          maxBytes: chance.pick([1, 1_000, 1_000_000]),
+          maxBytes: chance.pick([1, 1_000, 1_000_000, chance.happens(0.1) ? Number.MAX_SAFE_INTEGER : 1_000]),
           minBytes: chance.pick([0, 1]),
           maxWaitMs: chance.pick([0, 500]),
         });
@@ -81,7 +82,7 @@ export class Administrator extends Client {
         'grow',
         'grow',
         'create',
-        theme === 'long' ? 'create' : 'delete',
+        theme === 'mixed' || theme === 'churn' ? 'delete' : 'create',
       ] as const);
       const action = theme === 'churn' && chance.happens(0.7) ? 'delete' : drawn;
       if (action === 'delete') await this.#deleteAndCreate(topic, partitionCount);
@@ -103,6 +104,8 @@ export class Administrator extends Client {
       { 'compression.type': chance.pick(['producer', 'uncompressed', 'lz4', null]) },
       { 'max.message.bytes': chance.pick(['1000', '100000', null]) },
       { 'message.timestamp.before.max.ms': chance.pick(['10000', null]) },
+      // Refused: unknown, unsupported, out of range.
+      { [chance.pick(['nonsense', 'retention.ms', 'compression.type'])]: 'nonsense' },
     ]);
   }
 

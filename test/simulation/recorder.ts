@@ -9,6 +9,7 @@ import { type Codec, decodeRecords } from '../../lib/record/record-batch.ts';
 import type {
   FetchOperation,
   ListOffsetsOperation,
+  ListOperation,
   Operation,
   Outcome,
   PollOperation,
@@ -189,6 +190,22 @@ export class Recorder {
       },
       onOk,
     );
+    return operation;
+  }
+
+  async list(caller: Caller): Promise<ListOperation> {
+    const operation = this.#begin<ListOperation>(caller, '', { type: 'list' });
+    await this.#end(caller, [operation], async ({ log }) => {
+      // Page by page, and each page small enough for there to be several.
+      const topics: { topic: string; topicId: string }[] = [];
+      for (let after: TopicName | undefined, isEnd = false; !isEnd; ) {
+        const page = await log.topics.list({ ...(after === undefined ? {} : { after }), limit: 2 });
+        topics.push(...page.map(({ topic, topicId }) => ({ topic, topicId })));
+        after = page.at(-1)?.topic;
+        isEnd = page.length < 2;
+      }
+      return [{ kind: 'ok', topics }];
+    });
     return operation;
   }
 

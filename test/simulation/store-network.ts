@@ -2,7 +2,7 @@
 
 import type { Chance } from './chance.ts';
 import type { Environment } from './environment.ts';
-import type { FaultPlan, StoreFault } from './faults.ts';
+import { type FaultPlan, type StoreFault, storeFaults } from './faults.ts';
 import type { Scheduler } from './scheduler.ts';
 
 export interface StoreCall<T> {
@@ -13,6 +13,8 @@ export interface StoreCall<T> {
   readonly apply: () => Promise<T>;
   /** Carries it out in part; only for what can be half done. */
   readonly applyHalf?: () => Promise<unknown>;
+  /** Answers with other bytes than were stored; only for what reads some. */
+  readonly applyDamaged?: () => Promise<T>;
   /** What the caller is told when no answer comes; undefined: it is told nothing, and gives up by itself. */
   readonly noAnswer: () => unknown;
   /** What the caller is told by a store that turns it away. */
@@ -43,8 +45,8 @@ export class StoreNetwork {
     const chance = environment.chance;
     const scheduler = this.#scheduler;
     const fault = this.#draw(chance, call);
-    this.#count(step);
-    if (fault !== undefined) this.#count(fault);
+    this.count(step);
+    if (fault !== undefined) this.count(fault);
     const requestMs = latency(chance);
     const replyMs = fault === 'slow' ? chance.integer(slowMs.min, slowMs.max) : latency(chance);
     const giveUpAfterMs = chance.integer(giveUpMs.min, giveUpMs.max);
@@ -74,7 +76,7 @@ export class StoreNetwork {
           return answer(requestMs + replyMs, () => reject(call.noAnswer() ?? call.throttled()));
         default:
           scheduler.after(requestMs, () => {
-            apply().then(
+            (fault === 'damaged' ? (call.applyDamaged ?? apply) : apply)().then(
               (value) => answer(replyMs, () => resolve(value)),
               (error) => answer(replyMs, () => reject(error)),
             );
@@ -84,21 +86,28 @@ export class StoreNetwork {
   }
 
   /** One draw for each fault whatever comes of it, so that a plan without one fault shifts nothing else. */
-  #draw(chance: Chance, { step, applyHalf }: StoreCall<unknown>): StoreFault | undefined {
+  #draw(chance: Chance, { step, applyHalf, applyDamaged }: StoreCall<unknown>): StoreFault | undefined {
     const { probability, sick } = this.#plan;
-    const drawn = (['lostRequest', 'lostReply', 'late', 'slow', 'throttled', 'halfDone'] as const).filter((fault) =>
-      chance.happens(probability[fault]),
-    );
+    const drawn = storeFaults.filter((fault) => chance.happens(probability[fault]));
     const isSick = chance.happens(sick?.probability ?? 0) && sick?.step === step;
-    const sickFault = chance.pick(['lostRequest', 'lostReply', 'late', 'throttled'] as const);
+    const sickFault = chance.pick<StoreFault>(sick?.faults ?? ['lostRequest']);
     if (this.isCalm) return undefined;
     const fault = isSick ? sickFault : drawn[0];
-    return fault === 'halfDone' && applyHalf === undefined ? undefined : fault;
+    if (fault === 'halfDone' && applyHalf === undefined) return undefined;
+    return fault === 'damaged' && applyDamaged === undefined ? undefined : fault;
   }
 
-  #count(name: string): void {
+  count(name: string): void {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
+}
+
+/** A copy in which one bit is another. */
+export function damaged(bytes: Uint8Array, chance: Chance): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  const at = chance.integer(0, copy.length - 1);
+  copy[at] = (copy[at] ?? 0) ^ (1 << chance.integer(0, 7));
+  return copy;
 }
 
 function latency(chance: Chance): number {

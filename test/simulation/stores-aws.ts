@@ -5,14 +5,15 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
 import { openS3ObjectStore } from '../../lib/store/object-store-s3.ts';
 import type { Operation } from '../../lib/store/requests-dynamodb.ts';
+import type { OnStoreRequest } from '../../lib/store/store-request.ts';
 import { DynamoDbDouble, type OnRequest } from './aws/dynamodb.ts';
 import type { Item } from './aws/expressions.ts';
-import { S3Double, s3Error } from './aws/s3.ts';
+import { bodyOf, S3Double, s3Error } from './aws/s3.ts';
 import type { Chance } from './chance.ts';
 import type { Environment } from './environment.ts';
 import type { Instants } from './instants.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { StoreCall, StoreNetwork } from './store-network.ts';
+import { damaged, type StoreCall, type StoreNetwork } from './store-network.ts';
 import { type SharedStores, TopicLives } from './stores.ts';
 
 export function openAwsStores(deps: {
@@ -35,11 +36,16 @@ export function openAwsStores(deps: {
   const open = (environment: Environment) => {
     const { clock } = environment;
     const { bytes: randomBytes } = environment.chance;
-    const common = { clock, randomBytes, deadline: () => environment.deadlineMs };
+    const onStoreRequest: OnStoreRequest = ({ service, operation }) => network.count(`${service} ${operation}`);
+    const deadline = () => environment.deadlineMs;
+    const common = { clock, randomBytes, deadline, onRequest: onStoreRequest };
     const s3 = clientOf<S3Client>(network, environment, (operation, input) => ({
       step: operation === 'PutObject' ? 'put' : 'read',
       apply: async () => bucket.request(operation, input),
       ...(operation === 'PutObject' ? { applyHalf: async () => undefined } : {}),
+      ...(operation === 'GetObject'
+        ? { applyDamaged: async () => damagedAnswer(bucket, input, environment.chance) }
+        : {}),
       throttled: () =>
         operation === 'PutObject' && environment.chance.happens(0.5)
           ? s3Error('ConditionalRequestConflict', 409)
@@ -87,6 +93,15 @@ function clientOf<Client>(
     });
   };
   return { send, config: { region: async () => 'us-east-1' }, destroy: () => {} } as unknown as Client;
+}
+
+/** Other bytes, or fewer of them. */
+async function damagedAnswer(bucket: S3Double, input: Record<string, unknown>, chance: Chance): Promise<object> {
+  const answer = bucket.request('GetObject', input) as { readonly Body: ReturnType<typeof bodyOf> };
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of answer.Body) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  return { ...answer, Body: bodyOf(chance.happens(0.3) ? bytes.subarray(1) : damaged(bytes, chance)) };
 }
 
 /** Undefined: nothing comes back at all. */

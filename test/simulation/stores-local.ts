@@ -9,7 +9,7 @@ import type { Chance } from './chance.ts';
 import type { Environment } from './environment.ts';
 import type { Instants } from './instants.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { StoreNetwork } from './store-network.ts';
+import { damaged, type StoreNetwork } from './store-network.ts';
 import { type SharedStores, TopicLives } from './stores.ts';
 
 export function openLocalStores(deps: {
@@ -31,12 +31,13 @@ export function openLocalStores(deps: {
     const close = async () => {
       isClosed = true;
     };
-    const through = async <T>(step: string, apply: () => Promise<T>): Promise<T> => {
+    const through = async <T>(step: string, apply: () => Promise<T>, applyDamaged = apply): Promise<T> => {
       if (isClosed) throw new LogError('KAFKA_STORAGE_ERROR', 'the store is closed', { retriable: false });
       return await network.request({
         environment,
         step,
         apply,
+        ...(applyDamaged === apply ? {} : { applyDamaged }),
         noAnswer: () => failed(`${step} was not answered`, step === 'read' ? 'none' : 'unknown'),
         throttled: () => failed(`${step} was throttled`, 'none'),
       });
@@ -54,7 +55,10 @@ export function openLocalStores(deps: {
           throttled: () => failed('put was throttled', 'none'),
         });
       },
-      read: (...range) => through('read', () => objects.read(...range)),
+      read: (...range) => {
+        const read = () => objects.read(...range);
+        return through('read', read, async () => damaged(await read(), environment.chance));
+      },
       close,
     };
     const { nextCommit } = metadata;

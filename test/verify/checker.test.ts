@@ -6,6 +6,7 @@ import {
   changeTopic,
   fetch,
   historyOf,
+  list,
   listOffsets,
   nextProducer,
   orders,
@@ -334,6 +335,10 @@ const spoiled: Readonly<Record<InvariantName, readonly [string, History, (readon
         changeTopic('describe', { kind: 'ok', topicId: 'a', partitions: heads(3) }, [96, 97]),
       ]),
     ],
+  ],
+  listsAreWhole: [
+    ['a topic is left out', historyOf([...good, list([], [94, 95])])],
+    ['a topic that is gone is listed', historyOf([list(['a'], [94, 95])], [gone])],
   ],
   producerIdsAreGivenOnce: [['an id is given twice', historyOf([nextProducer(7, [1, 2]), nextProducer(7, [3, 4])])]],
   nothingIsABug: [

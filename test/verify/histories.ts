@@ -4,6 +4,7 @@ import type {
   FetchOperation,
   History,
   ListOffsetsOperation,
+  ListOperation,
   Operation,
   ProduceOperation,
   ProducerOperation,
@@ -107,6 +108,11 @@ export function changeTopic(
 
 export function nextProducer(producerId: number, [start, end]: At<ProducerOperation>): ProducerOperation {
   return { id: start, type: 'nextProducer', ...timed(start, end), topic: '', outcome: { kind: 'ok', producerId } };
+}
+
+export function list(topicIds: readonly string[], [start, end]: At<ListOperation>): ListOperation {
+  const topics = topicIds.map((topicId) => ({ topic, topicId }));
+  return { id: start, type: 'list', ...timed(start, end), topic: '', outcome: { kind: 'ok', topics } };
 }
 
 export function historyOf(operations: readonly Operation[], topics: readonly TopicLife[] = [orders]): History {
