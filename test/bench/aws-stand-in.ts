@@ -1,78 +1,82 @@
 /**
- * S3 and DynamoDB on this machine that take as long to answer as in AWS.
- *
- * The delay lies in the clients, behind the SDK's own work and in front of the network: an answer is held back until the
- * drawn latency has passed since its request was sent, so what the emulators take does not show unless they are slower.
+ * S3 and DynamoDB on this machine, in two ways: over HTTP as quick as they are, to measure the processor time of a call; and
+ * in virtual time with the latencies of AWS, where neither the emulators nor the machine add anything.
  */
 
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { S3Client } from '@aws-sdk/client-s3';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { createTable, startDynoxide } from '../support/dynoxide.ts';
+import { createS3Door } from '../support/s3-door.ts';
+import type { VirtualClock } from '../support/virtual-clock.ts';
 import { awsLatencies, drawLatencies } from './latencies.ts';
 import { startProcess } from './processes.ts';
+
+export interface AwsClients {
+  readonly s3: S3Client;
+  readonly dynamoDb: DynamoDBClient;
+}
 
 export interface AwsStandIn {
   readonly bucket: string;
   readonly table: string;
-  /** Clients of one environment, whose latencies follow from `seed`; undefined: as quick as the emulators are. */
-  createClients(seed: number | undefined): { readonly s3: S3Client; readonly dynamoDb: DynamoDBClient };
+  /** The caller's to destroy. */
+  createClients(): AwsClients;
+  /** Every request takes as long as in AWS; which latencies are drawn follows from `seed`. */
+  createSlowClients(clock: VirtualClock, seed: number): AwsClients;
   close(): Promise<void>;
 }
 
 export async function startAws(): Promise<AwsStandIn> {
-  const dynamoDb = await startDynoxide();
-  const s3 = await startProcess([join(import.meta.dirname, 's3-process.ts')]);
-  const table = await createTable(dynamoDb.client);
+  const bucket = 'bench';
+  const dynoxide = await startDynoxide();
+  const s3 = await startProcess([join(import.meta.dirname, 's3-process.ts'), bucket]);
+  const table = await createTable(dynoxide.client);
   const shared = { region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' }, maxAttempts: 1 };
+  const createDynamoDb = () => new DynamoDBClient({ ...shared, endpoint: dynoxide.endpoint });
   return {
-    bucket: 'bench',
+    bucket,
     table,
-    createClients(seed) {
-      const put = drawLatencies(seed ?? 0, awsLatencies.PutObject);
-      const get = drawLatencies((seed ?? 0) + 1, awsLatencies.GetObject);
-      const item = drawLatencies((seed ?? 0) + 2, awsLatencies.DynamoDB);
-      const none = () => 0;
-      const s3Ms = (method: string) => (method === 'PUT' ? put() : get());
-      return {
-        s3: new S3Client({
-          ...shared,
-          endpoint: s3.url,
-          forcePathStyle: true,
-          responseChecksumValidation: 'WHEN_REQUIRED',
-          requestHandler: new DelayedHandler(seed === undefined ? none : s3Ms),
-        }),
-        dynamoDb: new DynamoDBClient({
-          ...shared,
-          endpoint: dynamoDb.endpoint,
-          requestHandler: new DelayedHandler(seed === undefined ? none : item),
-        }),
-      };
-    },
+    createClients: () => ({
+      s3: new S3Client({
+        ...shared,
+        endpoint: s3.url,
+        forcePathStyle: true,
+        responseChecksumValidation: 'WHEN_REQUIRED',
+      }),
+      dynamoDb: createDynamoDb(),
+    }),
+    createSlowClients: (clock, seed) => ({
+      s3: createSlowS3(clock, seed, bucket),
+      dynamoDb: slowDown(createDynamoDb(), clock, seed),
+    }),
     async close() {
       await s3.stop();
-      await dynamoDb.close();
+      await dynoxide.close();
     },
   };
 }
 
-class DelayedHandler extends NodeHttpHandler {
-  readonly #drawMs: (method: string) => number;
-
-  constructor(drawMs: (method: string) => number) {
-    super({});
-    this.#drawMs = drawMs;
-  }
-
-  override async handle(...[request, options]: Parameters<NodeHttpHandler['handle']>) {
-    const signal = options?.abortSignal as AbortSignal | undefined;
-    const delay = sleep(this.#drawMs(request.method), undefined, signal === undefined ? {} : { signal });
-    const [answer] = await Promise.all([super.handle(request, options), delay]);
-    return answer;
-  }
+function createSlowS3(clock: VirtualClock, seed: number, bucket: string): S3Client {
+  const putMs = drawLatencies(seed, awsLatencies.PutObject);
+  const getMs = drawLatencies(seed + 1, awsLatencies.GetObject);
+  return createS3Door({
+    bucket,
+    async send({ operation, signal }, carryOut) {
+      await clock.sleep(operation === 'PutObject' ? putMs() : getMs(), signal);
+      signal.throwIfAborted();
+      return carryOut();
+    },
+  }).client;
 }
 
-export const unique = (name: string) => `${name}-${randomUUID()}`;
+/** The emulator answers in its own time, which does not count. */
+function slowDown(client: DynamoDBClient, clock: VirtualClock, seed: number): DynamoDBClient {
+  const latencyMs = drawLatencies(seed + 2, awsLatencies.DynamoDB);
+  const send = client.send.bind(client) as (...args: unknown[]) => Promise<unknown>;
+  const slowSend = async (command: unknown, options?: { abortSignal?: AbortSignal }) => {
+    await clock.sleep(latencyMs(), options?.abortSignal);
+    return await clock.standStill(send(command, options));
+  };
+  return Object.assign(client, { send: slowSend });
+}

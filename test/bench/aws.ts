@@ -1,12 +1,17 @@
 /**
- * `npm run bench:aws`: how close produce and fetch come to the requests they cannot do without, over emulators that take as
- * long to answer as AWS does; what a second request brings; how long the bundles take to load; what 1,000 records cost.
+ * `npm run bench:aws`: how close produce and fetch come to the requests they cannot do without, where these take as long as
+ * in AWS; what a second request brings; how long the bundles take to load; what 1,000 records cost.
+ *
+ * Latencies pass in virtual time, so that they do not depend on this machine; what the code itself takes is measured beside
+ * them, as processor time over HTTP, and added where they are compared.
  */
 
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { systemClock } from '../../lib/clock.ts';
+import { createVirtualClock } from '../support/virtual-clock.ts';
 import { type Environment, openEnvironment } from './aws-environment.ts';
-import { startAws } from './aws-stand-in.ts';
+import { type AwsStandIn, startAws } from './aws-stand-in.ts';
 import { measureColdStarts } from './cold-start.ts';
 import { costTable, countCosts, prices } from './cost.ts';
 import { awsLatencies, quantileOf } from './latencies.ts';
@@ -37,18 +42,20 @@ if (options.help) {
   console.log(usage);
   process.exit(0);
 }
-/** Environments of each column at work at once. */
-const environmentCount = 3;
-const callCount = options.quick ? 80 : 400;
+const latencyCallCount = options.quick ? 300 : 2_000;
+const processorCallCount = options.quick ? 200 : 600;
 /** Clients, caches and compilers are warm then, and the hedges have learned. */
-const warmUpCount = 40;
+const warmUpCount = 100;
 const coldStartCount = options.quick ? 5 : 15;
 
 interface Latencies {
   readonly what: string;
   readonly hedging: boolean | undefined;
+  /** In virtual time: requests alone. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Processor time of this process for one call, over HTTP with the SDK. The same with and without hedging. */
+  readonly processorMs: number;
 }
 
 interface Column {
@@ -59,55 +66,90 @@ interface Column {
   readonly isBare?: boolean;
 }
 
-const append = (environment: Environment) => environment.append();
+const append = (environment: Environment) => environment.produce();
 const columns: readonly Column[] = [
   { what: 'PutObject, then UpdateItem', call: (environment) => environment.putAndUpdate(), isBare: true },
   { what: 'produce, by invoke', call: (environment) => environment.invokeProduce() },
   { what: 'produce, in process', call: (environment) => environment.produce() },
-  { what: 'GetItem, then GetObject', call: (environment) => environment.getAndGet(), isBare: true },
+  {
+    what: 'GetItem, then GetObject',
+    call: (environment) => environment.getAndGet(),
+    prepare: (environment) => environment.putAndUpdate(),
+    isBare: true,
+  },
   { what: 'fetch at the tail, by invoke', call: (environment) => environment.invokeFetch(), prepare: append },
   { what: 'fetch at the tail, in process', call: (environment) => environment.fetch(), prepare: append },
 ];
 
-/** One call after another, as Lambda has it; the columns take turns with every call, since machines have moods. */
 async function measureLatencies(): Promise<readonly Latencies[]> {
   const aws = await startAws();
-  const rows = columns.flatMap((column) =>
-    (column.isBare ? [undefined] : [true, false]).map((hedging) => ({
-      ...column,
-      hedging,
-      latenciesMs: [] as number[],
-    })),
-  );
-  const runLane = async (_: unknown, index: number) => {
-    const seed = options.seed * 1_000 + index * 10;
-    const environments = await Promise.all(rows.map(({ hedging }) => openEnvironment(aws, seed, hedging ?? false)));
-    for (let call = -warmUpCount; call < callCount; call++) {
-      for (const [place, row] of rows.entries()) {
-        const environment = environments[place] as Environment;
-        await row.prepare?.(environment);
-        const startMs = performance.now();
-        await row.call(environment);
-        if (call >= 0) row.latenciesMs.push(performance.now() - startMs);
+  try {
+    const processorMs = await measureProcessor(aws);
+    const measured: Latencies[] = [];
+    for (const [index, column] of columns.entries()) {
+      for (const hedging of column.isBare ? [undefined] : [true, false]) {
+        const latenciesMs = await runInVirtualTime(aws, column, hedging ?? false);
+        const [p50Ms, p99Ms] = [quantileOf(latenciesMs, 0.5), quantileOf(latenciesMs, 0.99)];
+        measured.push({ what: column.what, hedging, p50Ms, p99Ms, processorMs: processorMs[index] ?? Number.NaN });
       }
     }
-    for (const environment of environments) await environment.close();
-  };
-  try {
-    await Promise.all(Array.from({ length: environmentCount }, runLane));
-    return rows.map(({ what, hedging, latenciesMs }) => {
-      return { what, hedging, p50Ms: quantileOf(latenciesMs, 0.5), p99Ms: quantileOf(latenciesMs, 0.99) };
-    });
+    return measured;
   } finally {
     await aws.close();
   }
 }
 
+/** One call after another, as in an environment of a function. */
+async function runInVirtualTime(aws: AwsStandIn, column: Column, hedging: boolean): Promise<number[]> {
+  const clock = createVirtualClock(Date.now());
+  const clients = aws.createSlowClients(clock, options.seed * 1_000);
+  const latenciesMs: number[] = [];
+  const calls = async () => {
+    const environment = await openEnvironment({ aws, clients, clock, hedging });
+    for (let index = -warmUpCount; index < latencyCallCount; index++) {
+      await column.prepare?.(environment);
+      const startMs = clock.exactMs();
+      await column.call(environment);
+      if (index >= 0) latenciesMs.push(clock.exactMs() - startMs);
+    }
+    await environment.close();
+  };
+  await clock.run(calls());
+  clients.dynamoDb.destroy();
+  return latenciesMs;
+}
+
+/** Per call of each column, the median; they take turns, since machines have moods. */
+async function measureProcessor(aws: AwsStandIn): Promise<readonly number[]> {
+  const clients = aws.createClients();
+  const environments: Environment[] = [];
+  for (const _ of columns) {
+    environments.push(await openEnvironment({ aws, clients, clock: systemClock, hedging: true }));
+  }
+  const usedMs = columns.map((): number[] => []);
+  for (let index = -warmUpCount; index < processorCallCount; index++) {
+    for (const [place, { prepare, call }] of columns.entries()) {
+      const environment = environments[place] as Environment;
+      await prepare?.(environment);
+      const before = process.cpuUsage();
+      await call(environment);
+      const { user, system } = process.cpuUsage(before);
+      if (index >= 0) usedMs[place]?.push((user + system) / 1_000);
+    }
+  }
+  for (const environment of environments) await environment.close();
+  for (const client of Object.values(clients)) client.destroy();
+  return usedMs.map((values) => quantileOf(values, 0.5));
+}
+
 /** The issue's: p50 within 15 % of the requests that cannot be done without. */
 function latencyTargets(measured: readonly Latencies[]): Target[] {
-  const p50Of = (what: string) => measured.find((row) => row.what === what)?.p50Ms ?? Number.NaN;
+  const p50Of = (what: string) => {
+    const { p50Ms, processorMs } = measured.find((row) => row.what === what) ?? { p50Ms: Number.NaN, processorMs: 0 };
+    return p50Ms + processorMs;
+  };
   const target = (what: string, bare: string): Target => ({
-    target: `${what}: p50, 1.15 x (${bare})`,
+    target: `${what}: p50 and processor, 1.15 x (${bare})`,
     measured: p50Of(what),
     limit: 1.15 * p50Of(bare),
     unit: 'ms',
@@ -158,8 +200,14 @@ function toText(): string {
       .join(', ')}; lognormal, seed ${report.seed}`,
   ];
   if (latencies.length > 0) {
-    const rows = latencies.map(({ what, hedging, p50Ms, p99Ms }) => [what, hedged(hedging), ms(p50Ms), ms(p99Ms)]);
-    sections.push('', table([['1 record of 1 KiB', 'hedging', 'p50', 'p99'], ...rows]));
+    const rows = latencies.map(({ what, hedging, p50Ms, p99Ms, processorMs }) => [
+      what,
+      hedged(hedging),
+      ms(p50Ms),
+      ms(p99Ms),
+      ms(processorMs),
+    ]);
+    sections.push('', table([['1 record of 1 KiB', 'hedging', 'p50', 'p99', 'processor'], ...rows]));
   }
   if (coldStarts.length > 0) {
     const rows = coldStarts.map(({ name, bundleBytes, p50Ms, maxMs }) => [

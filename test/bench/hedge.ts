@@ -40,9 +40,9 @@ async function run({ latency, stalls }: Scenario, isHedging: boolean) {
   };
   const calls = async () => {
     for (let call = 0; call < callCount; call++) {
-      const startMs = clock.nowMs();
+      const startMs = clock.exactMs();
       await (isHedging ? hedge.run(send, never) : send(never));
-      latenciesMs.push(clock.nowMs() - startMs);
+      latenciesMs.push(clock.exactMs() - startMs);
     }
   };
   await clock.run(calls());

@@ -4,17 +4,26 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../../lib/clock.ts';
 
 export interface VirtualClock extends Clock {
-  /** Lets time pass until `work` has ended. Throws when it waits for something that is not this clock. */
+  /** `nowMs` is whole, as clocks are; this is not. */
+  exactMs(): number;
+  /** Lets time pass until `work` has ended. Throws when it waits for something that this clock does not know. */
   run<T>(work: Promise<T>): Promise<T>;
+  /** Time stands still until `work`, which takes its real time, has ended. */
+  standStill<T>(work: Promise<T>): Promise<T>;
 }
+
+/** Promises and what Node puts behind them (streams, ticks) come before time: they get so many turns of the event loop. */
+const turnsBeforeTime = 4;
 
 export function createVirtualClock(startMs = 0): VirtualClock {
   let nowMs = startMs;
+  let stillCount = 0;
   /** Sorted by time, those of one instant in the order they were set. */
   const timers: { readonly atMs: number; readonly wake: () => void }[] = [];
 
   return {
-    nowMs: () => nowMs,
+    nowMs: () => Math.floor(nowMs),
+    exactMs: () => nowMs,
     sleep: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted) return resolve();
@@ -36,13 +45,22 @@ export function createVirtualClock(startMs = 0): VirtualClock {
       };
       work.then(done, done);
       for (;;) {
-        // Promises and what Node puts behind them come before time.
-        await turn();
-        if (isDone) return await work;
+        for (let turns = 0; turns < turnsBeforeTime; turns = stillCount > 0 ? 0 : turns + 1) {
+          await turn();
+          if (isDone) return await work;
+        }
         const [first] = timers;
         if (first === undefined) throw new Error('the work waits for something that is not the clock');
         nowMs = first.atMs;
         first.wake();
+      }
+    },
+    async standStill(work) {
+      stillCount += 1;
+      try {
+        return await work;
+      } finally {
+        stillCount -= 1;
       }
     },
   };
