@@ -1,42 +1,86 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as limits from '../lib/limits.ts';
+import { metrics } from '../lib/metrics.ts';
 import { type DevServer, runCommand, startDevServer } from './support/command.ts';
-import { normalise, readme, readmeSession, readmeSnippets, readmeUrl, repository } from './support/readme.ts';
+import {
+  normalise,
+  readme,
+  readmeParts,
+  readmeSession,
+  readmeSnippets,
+  readmeUrl,
+  repository,
+  withSources,
+} from './support/readme.ts';
 
 const pathOf = (path: string) => fileURLToPath(new URL(path, repository));
 
-describe('the words', () => {
-  test('every file and heading that README links to is there', () => {
-    const links = [...readme.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link = '']) => link);
-    const headings = [...readme.matchAll(/^## (.+)$/gm)].map(
-      ([, heading = '']) => `#${heading.toLowerCase().replaceAll(' ', '-')}`,
-    );
-    const missing = links.filter((link) =>
-      link.startsWith('#') ? !headings.includes(link) : !existsSync(pathOf(link)),
-    );
+describe.each(['README.md', 'infra/README.md'])('the words of %s', (document) => {
+  const text = readFileSync(pathOf(document), 'utf8');
+
+  test('every file and heading that it links to is there', () => {
+    const links = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link = '']) => link);
+    expect(links.length).toBeGreaterThan(5);
+    const missing = links.filter((link) => {
+      const [path = '', anchor] = link.split('#');
+      const target = path === '' ? pathOf(document) : join(dirname(pathOf(document)), path);
+      return !existsSync(target) || (anchor !== undefined && !anchorsOf(target).includes(anchor));
+    });
     expect(missing).toEqual([]);
   });
 
-  test('every npm script that README names is one of package.json', async () => {
+  test('every npm script that it names is one of package.json', async () => {
     const { scripts } = JSON.parse(await readFile(pathOf('package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    const named = [...readme.matchAll(/npm (?:run (\w+)|(start|test)\b)/g)].map(
+    const named = [...text.matchAll(/npm (?:run ([\w:]+)|(start|test)\b)/g)].map(
       ([, script, short]) => script ?? short ?? '',
     );
     expect(named.filter((script) => scripts[script] === undefined)).toEqual([]);
   });
 
+  test('every variable of ours that it names is read somewhere', () => {
+    const rooms = ['lib', 'functions', 'infra', 'test'];
+    const sources = rooms
+      .flatMap((room) =>
+        readdirSync(pathOf(room), { recursive: true, encoding: 'utf8' }).map((path) => join(room, path)),
+      )
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => readFileSync(pathOf(path), 'utf8'))
+      .join('\n');
+    const named = new Set([...text.matchAll(/\bMILLRACE_[A-Z0-9_]+\b/g)].map(([name]) => name));
+    expect([...named].filter((name) => !new RegExp(`\\b${name}\\b`).test(sources))).toEqual([]);
+  });
+});
+
+function anchorsOf(path: string): string[] {
+  const headings = [...readFileSync(path, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading);
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+describe('the tables', () => {
   test('the table of limits says what limits.ts says', () => {
     const rows = [...readme.matchAll(/^\| [^|]+ \| ([^|]+) \| `(\w+)` \|$/gm)];
     expect(rows.length).toBeGreaterThan(10);
     const written = rows.map(([, value, name]) => `${name}: ${value}`);
     expect(written).toEqual(rows.map(([, , name = '']) => `${name}: ${formatLimit(name)}`));
+  });
+
+  test('the table of metrics says what lib/metrics.ts says', () => {
+    const rows = Object.entries(metrics).map(
+      ([name, { perTopic, meaning }]) => `| ${name} | ${perTopic ? 'yes' : ''} | ${meaning} |`,
+    );
+    expect(readFileSync(pathOf('infra/README.md'), 'utf8')).toContain(`|---|---|---|\n${rows.join('\n')}\n`);
   });
 });
 
@@ -67,7 +111,7 @@ describe('the commands and programs, in the order of README', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  const session = readmeSession();
+  const session = readmeSession(readmeParts.local);
   const isCurl = ({ command }: { readonly command: string }) => command.startsWith('curl ');
 
   test('the curl session prints what README shows', async ({ skip }) => {
@@ -86,24 +130,19 @@ describe('the commands and programs, in the order of README', () => {
     expect(snippets.length).toBe([...readme.matchAll(/^```ts$/gm)].length);
     for (const { path, code } of snippets) {
       const file = await readFile(pathOf(path), 'utf8');
-      const shown = file
-        .replaceAll("'../../lib/client/index.ts'", "'millrace'")
-        .replaceAll("'../../lib/client/direct.ts'", "'millrace/direct'");
-      expect(code, path).toBe(shown);
+      expect(withSources(code), path).toBe(file);
     }
   });
 
-  test.for(readmeSnippets())('$path runs and prints what README shows', async ({ path, code, output }) => {
-    const program = join(dir, `${path.replaceAll('/', '-')}`.replace(/\.ts$/, '.mts'));
-    const source = (file: string) => JSON.stringify(new URL(`lib/client/${file}`, repository).href);
-    const runnable = code
-      .replace("'millrace/direct'", source('direct.ts'))
-      .replace("'millrace'", source('index.ts'))
-      .replaceAll(readmeUrl, server.url);
-    await writeFile(program, runnable);
-    const finished = await runCommand(process.execPath, [program]);
-    expect(finished).toEqual({ exitCode: 0, output, errors: '' });
-  });
+  test.for(readmeSnippets(readmeParts.local))(
+    '$path runs and prints what README shows',
+    async ({ path, code, output }) => {
+      const program = join(dir, `${path.replaceAll('/', '-')}`.replace(/\.ts$/, '.mts'));
+      await writeFile(program, withSources(code, repository.href).replaceAll(readmeUrl, server.url));
+      const finished = await runCommand(process.execPath, [program]);
+      expect(finished).toEqual({ exitCode: 0, output, errors: '' });
+    },
+  );
 
   test('the command line prints what README shows', async () => {
     for (const { command, output } of session.filter((step) => !isCurl(step))) {

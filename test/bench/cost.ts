@@ -42,19 +42,21 @@ export interface Cost {
 export const prices: Prices = JSON.parse(readFileSync(new URL('prices.json', import.meta.url), 'utf8'));
 const recordBytes = 1 * KiB;
 /** Batches produced and fetched for each row: enough for the rolls of the index to show their share. */
-const batchCountOf: ReadonlyMap<number, number> = new Map([
+export const batchCountOf: ReadonlyMap<number, number> = new Map([
   [1, 1000],
   [10, 500],
   [100, 250],
   [1000, 100],
 ]);
 
-/** One idempotent producer, one partition, one batch at a time, as a function does it. */
-export async function countCosts(): Promise<readonly Cost[]> {
+/**
+ * One idempotent producer, one partition, one batch at a time, as a function does it. `batchCounts` by records per batch.
+ */
+export async function countCosts(batchCounts = batchCountOf): Promise<readonly Cost[]> {
   const dynamoDb = await startDynoxide();
   try {
     const costs: Cost[] = [];
-    for (const [recordsPerBatch, batchCount] of batchCountOf) {
+    for (const [recordsPerBatch, batchCount] of batchCounts) {
       let requests: StoreRequest[] = [];
       const log = await openCountedLog(await createTable(dynamoDb.client), dynamoDb.client, (request) =>
         requests.push(request),
@@ -96,7 +98,10 @@ async function openCountedLog(
   client: DynamoDbClient,
   onRequest: (request: StoreRequest) => void,
 ): Promise<OpenLog> {
-  const shared = { clock: systemClock, randomBytes: (bytes: Uint8Array) => randomFillSync(bytes), onRequest };
+  // Time stands still: a slow machine does not look the topic up again in between.
+  const nowMs = systemClock.nowMs();
+  const clock = { ...systemClock, nowMs: () => nowMs };
+  const shared = { clock, randomBytes: (bytes: Uint8Array) => randomFillSync(bytes), onRequest };
   // Without hedging: how many requests are sent twice depends on latency, and is under 5 %.
   const s3 = { ...shared, bucket: 'cost', client: createS3Door({ bucket: 'cost' }).client, hedging: false };
   const log = createLog({

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCommand } from '../support/command.ts';
 import { cloneRepository, must } from '../support/pack.ts';
-import { repository } from '../support/readme.ts';
+import { readmeSnippets, repository } from '../support/readme.ts';
 
 const modules = fileURLToPath(new URL('node_modules', repository));
 const functions = ['fetch', 'produce', 'topics'];
@@ -59,27 +59,9 @@ test('a finding of the security check fails the synth', async () => {
   expect(finished.errors).toContain('AwsSolutions-S10');
 }, 120_000);
 
-const userApp = `
-import { App, Duration, Stack } from 'aws-cdk-lib';
-import { Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
-import { Millrace, Topic } from 'millrace/cdk';
+const appOfReadme = readmeSnippets().find(({ path }) => path === 'test/examples/cdk-app.ts')?.code ?? '';
 
-const app = new App();
-const stack = new Stack(app, 'Shop');
-const log = new Millrace(stack, 'Log', { produce: { timeout: Duration.seconds(10) } });
-const orders = new Topic(stack, 'Orders', { millrace: log, topicName: 'orders', partitions: 3 });
-const shop = new LambdaFunction(stack, 'Checkout', {
-  runtime: Runtime.NODEJS_24_X,
-  handler: 'index.handler',
-  code: Code.fromInline('export const handler = async () => {};'),
-});
-log.connect(shop);
-orders.grantProduce(shop);
-log.addAlarms();
-app.synth();
-`;
-
-test('an app in an empty folder synthesizes from the packed package, with its types checked', async () => {
+test('the app of README synthesizes in an empty folder from the packed package, with its types checked', async () => {
   await must('npm', ['pack', '--pack-destination', dir], clone);
   const [tarball = ''] = (await readdir(dir)).filter((name) => name.endsWith('.tgz'));
   await mkdir(join(app, 'node_modules/millrace'), { recursive: true });
@@ -88,12 +70,17 @@ test('an app in an empty folder synthesizes from the packed package, with its ty
   for (const name of ['aws-cdk-lib', 'constructs'])
     await symlink(join(modules, name), join(app, 'node_modules', name), 'dir');
   await writeFile(join(app, 'package.json'), JSON.stringify({ name: 'shop', type: 'module', private: true }));
-  await writeFile(join(app, 'app.ts'), userApp);
+  await writeFile(join(app, 'app.ts'), appOfReadme);
+  const own = ['order-handler', 'order-report'];
+  for (const name of own) {
+    await mkdir(join(app, 'dist', name), { recursive: true });
+    await writeFile(join(app, 'dist', name, 'index.js'), `exports.handler = async () => '${name}';`);
+  }
 
   await must(process.execPath, ['app.ts'], app, { PATH: '/nowhere', CDK_OUTDIR: join(app, 'cdk.out') });
   const template = JSON.parse(await readFile(join(app, 'cdk.out/Shop.template.json'), 'utf8'));
   const types = Object.values(template.Resources as Record<string, { Type: string }>).map(({ Type }) => Type);
-  expect(types.filter((type) => type === 'AWS::Lambda::Function')).toHaveLength(functions.length + 1);
+  expect(types.filter((type) => type === 'AWS::Lambda::Function')).toHaveLength(functions.length + own.length);
   expect(types).toContain('Custom::MillraceTopic');
   const assets = await assetsOf(join(app, 'cdk.out'));
   expect(assets).toHaveLength(functions.length);

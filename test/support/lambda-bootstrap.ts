@@ -6,6 +6,7 @@
  * of the answer; an HTTP answer begins with its status and headers as JSON and eight zero bytes.
  */
 
+import { existsSync } from 'node:fs';
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { join } from 'node:path';
 import { PassThrough, type Writable } from 'node:stream';
@@ -58,7 +59,9 @@ function failure(error: unknown): string {
 
 async function loadHandler(): Promise<Handler | StreamHandler> {
   const [file, name = ''] = _HANDLER.split('.');
-  const loaded = await import(pathToFileURL(join(LAMBDA_TASK_ROOT, `${file}.mjs`)).href);
+  const paths = ['.js', '.mjs', '.cjs'].map((extension) => join(LAMBDA_TASK_ROOT, `${file}${extension}`));
+  const path = paths.find((one) => existsSync(one)) ?? paths[0] ?? '';
+  const loaded = await import(pathToFileURL(path).href);
   if (typeof loaded[name] === 'function') return loaded[name];
   throw Object.assign(new Error(`${_HANDLER} is undefined or not exported`), { name: 'Runtime.HandlerNotFound' });
 }

@@ -19,7 +19,7 @@ export const requestPayloadBytesMax = 6_291_456;
 export const responsePayloadBytesMax = 6_291_556;
 
 export interface FunctionOptions {
-  /** The folder that holds `index.mjs`. */
+  /** The folder that holds `index.mjs` or `index.js`. */
   readonly folder: string;
   /** Environment variables, beside those that Lambda itself sets. */
   readonly environment: Readonly<Record<string, string>>;
