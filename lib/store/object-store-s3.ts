@@ -13,33 +13,14 @@ import {
   ListObjectsV2Command,
   type ListObjectsV2CommandOutput,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
 } from '@aws-sdk/client-s3';
-import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import type { ObjectId, Timestamp } from '../ids.ts';
-import { KiB } from '../limits.ts';
-import { BadAnswer, type S3Operation, s3DelayAfter, s3ErrorKind, s3Failure } from './errors-s3.ts';
-import { Hedge } from './hedge.ts';
-import { createObjectIds, isObjectId, timestampOf } from './object-id.ts';
+import { BadAnswer, s3ErrorKind } from './errors-s3.ts';
+import { createObjectIds, isObjectId, type ObjectIds, timestampOf } from './object-id.ts';
 import type { ObjectStore } from './object-store.ts';
-import { retry } from './retry.ts';
-import { Slots } from './slots.ts';
-import { deadlineOf, type StoreBounds } from './store-request.ts';
-
-export interface S3ObjectStoreOptions extends StoreBounds {
-  readonly bucket: string;
-  /** Made with `maxAttempts: 1`, since retries are the store's; the caller's to destroy. @default one of the store's own */
-  readonly client?: S3Client | undefined;
-  /** @default what the SDK finds in the environment */
-  readonly region?: string | undefined;
-  /** Of an S3 that is not AWS's; asked with the bucket in the path. */
-  readonly endpoint?: string | undefined;
-  readonly clock: Clock;
-  readonly randomBytes: RandomBytes;
-  /** Whether a request that is slow is sent a second time. @default true */
-  readonly hedging?: boolean | undefined;
-}
+import { type S3Options, S3Requests } from './requests-s3.ts';
 
 export interface StoredObject {
   readonly objectId: ObjectId;
@@ -66,68 +47,22 @@ export interface DeleteFailure {
 
 /** What S3 takes in one DeleteObjects. */
 const deletesPerRequestMax = 1000;
-/** A fetch reads 8 objects at once, and a process may do a few fetches at once. The others wait where no attempt's time runs. */
-const callsMax = 32;
-/** Each call may be sent twice. A function may have 1,024 files open. */
-const socketsMax = 2 * callsMax;
-/** Within a region a connection opens in milliseconds; one that does not is lost. */
-const connectMsMax = 1000;
-/** An attempt is lost after this, and so much more for each byte: 5 MB/s, less than the smallest function has. */
-const attemptMsMax = 2000;
-const attemptMsPerByte = 1 / 5000;
-/** Larger ones take their time because of their size, and a second one would only take bandwidth from the first. */
-const hedgedBytesMax = 256 * KiB;
 
-export function openS3ObjectStore(options: S3ObjectStoreOptions): S3ObjectStore {
+export function openS3ObjectStore(options: S3Options): S3ObjectStore {
   return new S3Store(options);
 }
 
-function createClient({ region, endpoint }: S3ObjectStoreOptions): S3Client {
-  return new S3Client({
-    ...(region === undefined ? {} : { region }),
-    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-    maxAttempts: 1,
-    requestChecksumCalculation: 'WHEN_SUPPORTED',
-    // S3 has checksums of whole objects only; ranges are checked by the CRC of each batch in them.
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    // With it the SDK opens a connection of its own for each body from 2 MiB on.
-    expectContinueHeader: false,
-    requestHandler: {
-      connectionTimeout: connectMsMax,
-      httpAgent: { keepAlive: true, maxSockets: socketsMax },
-      httpsAgent: { keepAlive: true, maxSockets: socketsMax },
-    },
-  });
-}
-
-/** One call to S3: what is sent for it, perhaps several times, and what its failure is called. */
-interface Call<T> {
-  readonly operation: S3Operation;
-  readonly what: string;
-  /** Of the body that is sent or asked for. */
-  readonly bytes: number;
-  readonly hedge?: Hedge | undefined;
-  readonly send: (signal: AbortSignal) => Promise<T>;
-}
-
 class S3Store implements S3ObjectStore {
-  readonly #options: S3ObjectStoreOptions;
+  readonly #bucket: string;
+  readonly #requests: S3Requests;
   readonly #client: S3Client;
-  readonly #objectIds: ReturnType<typeof createObjectIds>;
-  readonly #putHedge: Hedge | undefined;
-  readonly #readHedge: Hedge | undefined;
-  readonly #slots: Slots;
-  readonly #underWay = new Set<Promise<unknown>>();
-  #isClosed = false;
+  readonly #objectIds: ObjectIds;
 
-  constructor(options: S3ObjectStoreOptions) {
-    this.#options = options;
-    this.#client = options.client ?? createClient(options);
+  constructor(options: S3Options) {
+    this.#bucket = options.bucket;
+    this.#requests = new S3Requests(options);
+    this.#client = this.#requests.client;
     this.#objectIds = createObjectIds(options.clock, options.randomBytes);
-    this.#slots = new Slots(options.clock, callsMax);
-    const isHedging = options.hedging ?? true;
-    this.#putHedge = isHedging ? new Hedge(options.clock) : undefined;
-    this.#readHedge = isHedging ? new Hedge(options.clock) : undefined;
   }
 
   /**
@@ -136,15 +71,14 @@ class S3Store implements S3ObjectStore {
    * allowed to read every topic's data. So the body is put under another name: what is lost is one rare object of garbage.
    */
   async put(parts: readonly Uint8Array[]): Promise<ObjectId> {
-    const [first, ...others] = parts;
-    const body = first !== undefined && others.length === 0 ? first : Buffer.concat(parts);
+    const [first] = parts;
+    const body = first !== undefined && parts.length === 1 ? first : Buffer.concat(parts);
     let nextId = this.#objectIds.unplaced();
-    return await this.#call({
+    return await this.#requests.send({
       operation: 'PutObject',
       what: `an object of ${body.length} bytes`,
       bytes: body.length,
-      hedge: this.#putHedge,
-      send: async (abortSignal) => {
+      attempt: async (abortSignal) => {
         const objectId = nextId;
         const input = { ...this.#place(objectId), Body: body, ContentLength: body.length, IfNoneMatch: '*' };
         try {
@@ -165,12 +99,11 @@ class S3Store implements S3ObjectStore {
     // HTTP cannot ask for no bytes.
     if (byteLength === 0) return await this.#readNothing(objectId, byteStart);
     const range = { Range: `bytes=${byteStart}-${byteStart + byteLength - 1}` };
-    return await this.#call({
+    return await this.#requests.send({
       operation: 'GetObject',
       what,
       bytes: byteLength,
-      hedge: this.#readHedge,
-      send: async (abortSignal) => {
+      attempt: async (abortSignal) => {
         const input = { ...this.#place(objectId), ...range };
         const { Body, ContentRange } = await this.#client.send(new GetObjectCommand(input), { abortSignal });
         const body = Body as Readable;
@@ -186,12 +119,11 @@ class S3Store implements S3ObjectStore {
   }
 
   async #readNothing(objectId: ObjectId, byteStart: number): Promise<Uint8Array> {
-    const { ContentLength = 0 } = await this.#call({
+    const { ContentLength = 0 } = await this.#requests.send({
       operation: 'HeadObject',
       what: `object ${objectId}`,
       bytes: 0,
-      hedge: this.#readHedge,
-      send: (abortSignal) => this.#client.send(new HeadObjectCommand(this.#place(objectId)), { abortSignal }),
+      attempt: (abortSignal) => this.#client.send(new HeadObjectCommand(this.#place(objectId)), { abortSignal }),
     });
     if (byteStart > ContentLength) throw tooShort(objectId, ContentLength, byteStart, 0);
     return new Uint8Array(0);
@@ -222,15 +154,15 @@ class S3Store implements S3ObjectStore {
 
   async #listPage(shard: string, from: Timestamp, token: string | undefined): Promise<ListObjectsV2CommandOutput> {
     const input = {
-      Bucket: this.#options.bucket,
+      Bucket: this.#bucket,
       Prefix: `${shard}/`,
       ...(token === undefined ? { StartAfter: firstKeyOf(shard, from) } : { ContinuationToken: token }),
     };
-    return await this.#call({
+    return await this.#requests.send({
       operation: 'ListObjectsV2',
       what: `the objects of shard ${shard}`,
       bytes: 0,
-      send: (abortSignal) => this.#client.send(new ListObjectsV2Command(input), { abortSignal }),
+      attempt: (abortSignal) => this.#client.send(new ListObjectsV2Command(input), { abortSignal }),
     });
   }
 
@@ -239,12 +171,12 @@ class S3Store implements S3ObjectStore {
     for (let start = 0; start < objectIds.length; start += deletesPerRequestMax) {
       const batch = objectIds.slice(start, start + deletesPerRequestMax);
       const Objects = batch.map((objectId) => ({ Key: keyOf(objectId) }));
-      const input = { Bucket: this.#options.bucket, Delete: { Objects, Quiet: true } };
-      const { Errors = [] } = await this.#call({
+      const input = { Bucket: this.#bucket, Delete: { Objects, Quiet: true } };
+      const { Errors = [] } = await this.#requests.send({
         operation: 'DeleteObjects',
         what: `${batch.length} objects`,
         bytes: 0,
-        send: (abortSignal) => this.#client.send(new DeleteObjectsCommand(input), { abortSignal }),
+        attempt: (abortSignal) => this.#client.send(new DeleteObjectsCommand(input), { abortSignal }),
       });
       for (const { Key = '', Code = 'unknown' } of Errors) {
         failures.push({ objectId: Key.slice(Key.indexOf('/') + 1) as ObjectId, reason: Code });
@@ -253,65 +185,12 @@ class S3Store implements S3ObjectStore {
     return failures;
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await Promise.allSettled(this.#underWay);
-    if (this.#options.client === undefined) this.#client.destroy();
-  }
-
-  async #call<T>(call: Call<T>): Promise<T> {
-    if (this.#isClosed) throw lost('the object store is closed');
-    const answer = this.#attempts(call);
-    this.#underWay.add(answer);
-    try {
-      return await answer;
-    } finally {
-      this.#underWay.delete(answer);
-    }
-  }
-
-  async #attempts<T>(call: Call<T>): Promise<T> {
-    const { clock, randomBytes, bucket } = this.#options;
-    const { hedge, bytes, operation, what } = call;
-    const deadline = deadlineOf(this.#options, clock);
-    const bounds = {
-      clock,
-      randomBytes,
-      deadline,
-      attemptMsMax: attemptMsMax + bytes * attemptMsPerByte,
-      delayAfter: s3DelayAfter,
-    };
-    const send = (signal: AbortSignal) => this.#reported(call, signal);
-    // Without one the deadline has passed, which `retry` says.
-    const hasSlot = await this.#slots.take(deadline);
-    try {
-      return await retry(bounds, (signal) =>
-        hedge === undefined || bytes > hedgedBytesMax ? send(signal) : hedge.run(send, signal),
-      );
-    } catch (error) {
-      const region = await this.#client.config.region().catch(() => undefined);
-      throw s3Failure(error, { operation, bucket, region, what });
-    } finally {
-      if (hasSlot) this.#slots.give();
-    }
-  }
-
-  async #reported<T>({ operation, bytes, send }: Call<T>, signal: AbortSignal): Promise<T> {
-    const { clock, onRequest } = this.#options;
-    const startMs = clock.nowMs();
-    let failed = true;
-    try {
-      const answer = await send(signal);
-      failed = false;
-      return answer;
-    } finally {
-      const durationMs = clock.nowMs() - startMs;
-      onRequest?.({ service: 's3', operation, readUnits: 0, writeUnits: 0, bytes, durationMs, failed });
-    }
+  close(): Promise<void> {
+    return this.#requests.close();
   }
 
   #place(objectId: ObjectId): { Bucket: string; Key: string } {
-    return { Bucket: this.#options.bucket, Key: keyOf(objectId) };
+    return { Bucket: this.#bucket, Key: keyOf(objectId) };
   }
 }
 

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
 import { isLogError, LogError } from '../../lib/errors.ts';
 import type { ObjectId } from '../../lib/ids.ts';
-import { openS3ObjectStore, type S3ObjectStoreOptions } from '../../lib/store/object-store-s3.ts';
+import { openS3ObjectStore } from '../../lib/store/object-store-s3.ts';
+import type { S3Options } from '../../lib/store/requests-s3.ts';
 import type { StoreRequest } from '../../lib/store/store-request.ts';
 import { connectionReset, createS3Door, type S3Sent, s3Exception } from '../support/s3-door.ts';
 
@@ -43,7 +44,7 @@ afterEach(() => {
 const body = randomFillSync(Buffer.alloc(1000));
 
 /** A store whose requests meet `faults` one after another, and none after those; `always` for every one. */
-function open(faults: readonly Fault[], options: Partial<S3ObjectStoreOptions> = {}, always: Fault = fine) {
+function open(faults: readonly Fault[], options: Partial<S3Options> = {}, always: Fault = fine) {
   let count = 0;
   const door = createS3Door({
     bucket: 'orders-log',
@@ -215,7 +216,7 @@ describe('a put', () => {
 });
 
 describe('a read', () => {
-  async function openWithObject(faults: readonly Fault[], options: Partial<S3ObjectStoreOptions> = {}, always = fine) {
+  async function openWithObject(faults: readonly Fault[], options: Partial<S3Options> = {}, always = fine) {
     const opened = open([fine, ...faults], options, always);
     const { value } = await end(opened.store.put([body]));
     return { ...opened, objectId: value as ObjectId };

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
 import { isLogError } from '../../lib/errors.ts';
 import { MiB } from '../../lib/limits.ts';
-import { openS3ObjectStore, type S3ObjectStore, type S3ObjectStoreOptions } from '../../lib/store/object-store-s3.ts';
+import { openS3ObjectStore, type S3ObjectStore } from '../../lib/store/object-store-s3.ts';
+import type { S3Options } from '../../lib/store/requests-s3.ts';
 import { noise } from '../contract/object-store.ts';
 import type { S3ErrorCode } from '../support/s3-error.ts';
 import { type S3Fault, type S3Server, startS3Server } from '../support/s3-server.ts';
@@ -14,7 +15,7 @@ let server: S3Server;
 let store: S3ObjectStore;
 const opened: S3ObjectStore[] = [];
 
-function open(options: Partial<S3ObjectStoreOptions> = {}): S3ObjectStore {
+function open(options: Partial<S3Options> = {}): S3ObjectStore {
   const { bucket, endpoint, region } = server;
   const randomBytes = (bytes: Uint8Array) => randomFillSync(bytes);
   const made = openS3ObjectStore({ bucket, endpoint, region, clock: systemClock, randomBytes, ...options });
