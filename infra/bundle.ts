@@ -153,9 +153,12 @@ const documentTrim: Trim = {
 
 /** Behind routes that the function refuses before their handlers are asked. */
 const trimsOf: Readonly<Record<BundleName, readonly Trim[]>> = {
-  produce: [documentTrim, { filter: /\/lib\/api\/(openapi|fetch-records)\.ts$/, replace: emptied }],
-  fetch: [documentTrim, { filter: /\/lib\/api\/(openapi|produce-records|produce-batches)\.ts$/, replace: emptied }],
-  topics: [],
+  produce: [documentTrim, { filter: /\/lib\/api\/(openapi|fetch-records|groups)\.ts$/, replace: emptied }],
+  fetch: [
+    documentTrim,
+    { filter: /\/lib\/api\/(openapi|produce-records|produce-batches|groups)\.ts$/, replace: emptied },
+  ],
+  topics: [{ filter: /\/lib\/api\/groups\.ts$/, replace: emptied }],
 };
 
 /** The module's names without what they stand for. */

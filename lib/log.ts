@@ -147,6 +147,8 @@ export interface HeartbeatRequest {
   /** Absent: as before. */
   readonly topics?: readonly TopicName[];
   readonly assignor?: string;
+  readonly sessionTimeoutMs?: number;
+  readonly rebalanceTimeoutMs?: number;
   /**
    * What the member holds, all of it. Absent: it may hold all that it was given. Given when something was given up, and
    * after a heartbeat without an answer. With topic ids a heartbeat that changes nothing stays a cheap one.

@@ -3,7 +3,7 @@
 import type { z } from 'zod';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
-import { type Partition, parseTopicName, type TopicName } from '../ids.ts';
+import { type GroupId, type Partition, parseTopicName, type TopicName } from '../ids.ts';
 import { KiB, requestBytesMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
@@ -25,6 +25,8 @@ export interface RequestLine {
   readonly api: string;
   topic?: TopicName;
   partition?: Partition;
+  groupId?: GroupId;
+  memberEpoch?: number;
   recordCount?: number;
   bytes?: number;
 }

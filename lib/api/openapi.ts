@@ -8,6 +8,7 @@ import {
   partitionsHeader,
   problemContentType,
 } from '../wire.ts';
+import * as groups from './group-schemas.ts';
 import * as schemas from './schemas.ts';
 
 interface Operation {
@@ -21,6 +22,8 @@ interface Operation {
 }
 
 const topic = { [jsonContentType]: schemas.topicAnswer };
+const offsetsOfGroup = { [jsonContentType]: groups.groupOffsetsAnswer };
+const committed = { [jsonContentType]: groups.commitOffsetsAnswer };
 const produced = { [jsonContentType]: schemas.produceAnswer };
 const fetched = { [jsonContentType]: schemas.fetchManyAnswer, [batchesContentType]: 'binary' } as const;
 
@@ -95,6 +98,53 @@ export const operations: Readonly<Record<string, Operation>> = {
     path: '/v1/producers',
     summary: 'Get a producer id for idempotent produce',
     answers: { 200: { [jsonContentType]: schemas.producerAnswer } },
+  },
+  heartbeat: {
+    method: 'post',
+    path: '/v1/groups/{group}/heartbeat',
+    summary: 'Join a group, stay in it, or leave it',
+    body: { [jsonContentType]: groups.heartbeatBody },
+    answers: { 200: { [jsonContentType]: groups.heartbeatAnswer } },
+  },
+  commitOffsets: {
+    method: 'post',
+    path: '/v1/groups/{group}/offsets',
+    summary: 'Commit offsets, as a member or while the group has none',
+    body: { [jsonContentType]: groups.commitOffsetsBody },
+    answers: { 200: committed, 207: committed },
+  },
+  fetchGroupOffsets: {
+    method: 'get',
+    path: '/v1/groups/{group}/offsets',
+    summary: 'The committed offsets of a group',
+    query: groups.groupOffsetsQuery,
+    answers: { 200: offsetsOfGroup },
+  },
+  resetGroupOffsets: {
+    method: 'post',
+    path: '/v1/groups/{group}/offsets/reset',
+    summary: 'Set the committed offsets of a topic, while the group has no members',
+    body: { [jsonContentType]: groups.resetOffsetsBody },
+    answers: { 200: offsetsOfGroup },
+  },
+  listGroups: {
+    method: 'get',
+    path: '/v1/groups',
+    summary: 'List groups by id',
+    query: groups.listGroupsQuery,
+    answers: { 200: { [jsonContentType]: groups.groupsAnswer } },
+  },
+  describeGroup: {
+    method: 'get',
+    path: '/v1/groups/{group}',
+    summary: 'Describe a group: members, assignment, lag',
+    answers: { 200: { [jsonContentType]: groups.groupAnswer } },
+  },
+  deleteGroup: {
+    method: 'delete',
+    path: '/v1/groups/{group}',
+    summary: 'Delete a group that has no members, with its offsets',
+    answers: { 204: undefined },
   },
   openapi: {
     method: 'get',

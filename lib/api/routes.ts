@@ -2,6 +2,15 @@
 
 import { jsonContentType } from '../wire.ts';
 import { fetchMany, fetchOne } from './fetch-records.ts';
+import {
+  commitOffsets,
+  deleteGroup,
+  describeGroup,
+  fetchGroupOffsets,
+  heartbeat,
+  listGroups,
+  resetGroupOffsets,
+} from './groups.ts';
 import { type Handler, json, negotiate, partitionOf, readQuery, topicOf } from './http.ts';
 import { plainInt64 } from './json-records.ts';
 import { openapiText } from './openapi.ts';
@@ -54,6 +63,13 @@ export const routes: readonly Route[] = [
   { api: 'fetchPartitions', method: 'POST', path: '/v1/topics/:topic/fetch', handle: fetchMany },
   { api: 'listOffsets', method: 'GET', path: '/v1/topics/:topic/partitions/:partition/offsets', handle: listOffsets },
   { api: 'createProducer', method: 'POST', path: '/v1/producers', handle: createProducer },
+  { api: 'heartbeat', method: 'POST', path: '/v1/groups/:group/heartbeat', handle: heartbeat },
+  { api: 'commitOffsets', method: 'POST', path: '/v1/groups/:group/offsets', handle: commitOffsets },
+  { api: 'fetchGroupOffsets', method: 'GET', path: '/v1/groups/:group/offsets', handle: fetchGroupOffsets },
+  { api: 'resetGroupOffsets', method: 'POST', path: '/v1/groups/:group/offsets/reset', handle: resetGroupOffsets },
+  { api: 'listGroups', method: 'GET', path: '/v1/groups', handle: listGroups },
+  { api: 'describeGroup', method: 'GET', path: '/v1/groups/:group', handle: describeGroup },
+  { api: 'deleteGroup', method: 'DELETE', path: '/v1/groups/:group', handle: deleteGroup },
   { api: 'openapi', method: 'GET', path: '/v1/openapi.json', handle: openapi },
   { api: 'health', method: 'GET', path: '/v1/health', handle: health },
 ];

@@ -13,9 +13,9 @@ import {
 
 const int32Max = 2 ** 31 - 1;
 
-const topic = z.string().meta({ description: 'Topic name: 1 to 249 of a-z A-Z 0-9 . _ -' });
-const partition = z.int().min(0).max(int32Max).meta({ description: 'Partition, index from 0' });
-const offset = z.int().meta({ description: 'Position of a record in its partition' });
+export const topic = z.string().meta({ description: 'Topic name: 1 to 249 of a-z A-Z 0-9 . _ -' });
+export const partition = z.int().min(0).max(int32Max).meta({ description: 'Partition, index from 0' });
+export const offset = z.int().meta({ description: 'Position of a record in its partition' });
 const sequence = z.int().min(0).max(int32Max);
 const timestamp = z.int().min(0).meta({ description: 'Milliseconds since the Unix epoch' });
 const startOffset = z.union([z.int(), z.literal('earliest'), z.literal('latest')]);
@@ -135,7 +135,7 @@ export const healthAnswer = z.object({ status: z.literal('ok') });
 
 // ---- problems and answers that can fail in part
 
-const problemMembers = {
+export const problemMembers = {
   type: z.string(),
   title: z.string(),
   status: z.int(),
@@ -158,7 +158,7 @@ export const fetchManyAnswer = z.object({
 });
 
 /** A number as it stands in a query string; parsed by `Number` afterwards, so the schema stays plain text and bounds. */
-function queryInt(min: number, max: number) {
+export function queryInt(min: number, max: number) {
   return z
     .string()
     .regex(/^\d{1,15}$/, 'is not a whole number')

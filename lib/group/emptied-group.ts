@@ -21,7 +21,7 @@ export async function emptiedGroup(deps: GroupDeps, groupId: GroupId): Promise<G
       members.flatMap((one) => one.topics),
     );
     const left = seen.sessions.filter(({ memberId }) => !over.has(memberId));
-    const group = { ...nextGroup(seen.group, members, topics, nowMs), checkAt: nextCheckAt(left, undefined, nowMs) };
+    const group = { ...nextGroup(seen.group, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
     await groupStore.changeGroup({ group, seenVersion: seen.group.version, puts: [], removes: [...over.values()] });
     // There may be more of them than one change ends.
     return undefined;

@@ -1,7 +1,7 @@
 /** Who is in a group and what each of its members shall have: pure, one new group for every change. */
 
 import { LogError } from '../errors.ts';
-import type { GroupId, MemberId, Timestamp, TopicName } from '../ids.ts';
+import type { GroupId, Timestamp, TopicName } from '../ids.ts';
 import { groupCheckMsMax, offsetsRetentionMs } from '../limits.ts';
 import { noPartitions } from '../store/assignment.ts';
 import type { AssignorName, Group, GroupHead, GroupMember, GroupTopic, MemberSession } from '../store/items.ts';
@@ -125,8 +125,11 @@ export function usedGroup(head: GroupHead, nowMs: Timestamp): GroupHead {
   };
 }
 
-/** When somebody must look at the group again: as soon as one of the others' sessions can be over. */
-export function nextCheckAt(sessions: readonly MemberSession[], me: MemberId | undefined, nowMs: Timestamp): Timestamp {
-  const others = sessions.filter(({ memberId }) => memberId !== me);
-  return Math.min(nowMs + groupCheckMsMax, ...others.map(overAt));
+/**
+ * When somebody must look at the group again: as soon as a session can be over. Who is alone need not look for itself; the
+ * next member to come will.
+ */
+export function nextCheckAt(sessions: readonly MemberSession[], nowMs: Timestamp): Timestamp {
+  const latest = nowMs + groupCheckMsMax;
+  return sessions.length < 2 ? latest : Math.min(latest, ...sessions.map(overAt));
 }

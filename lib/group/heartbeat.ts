@@ -28,8 +28,7 @@ export function createHeartbeat(deps: GroupDeps): Groups['heartbeat'] {
       session.memberEpoch === request.memberEpoch &&
       session.memberEpoch === head?.groupEpoch &&
       clock.nowMs() < head.checkAt &&
-      request.topics === undefined &&
-      request.assignor === undefined &&
+      !isChange(request) &&
       (request.owned === undefined || (owned !== undefined && isSameAssignment(owned, session.currentAssignment)));
     return isQuiet ? answerTo(session) : await settle(deps, request);
   };
@@ -49,4 +48,8 @@ export function createHeartbeat(deps: GroupDeps): Groups['heartbeat'] {
     if (second.session === undefined || !second.isRenewed) throw fencedMember(groupId, session, memberEpoch);
     return { ...second, session: second.session };
   }
+}
+
+function isChange({ topics, assignor, sessionTimeoutMs, rebalanceTimeoutMs }: HeartbeatRequest): boolean {
+  return [topics, assignor, sessionTimeoutMs, rebalanceTimeoutMs].some((given) => given !== undefined);
 }

@@ -47,27 +47,20 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
         members.flatMap((one) => one.topics),
       );
       const left = sessions.filter((one) => one.memberId !== memberId && !over.has(one.memberId));
-      const next: Group = {
-        ...nextGroup(group, members, topics, nowMs),
-        // Also when nothing of the group changes: a session never changes under who has read both.
-        version: group.version + 1,
-        checkAt: nextCheckAt(left, memberId, nowMs),
-      };
+      const changed = nextGroup(group, members, topics, nowMs);
       const seenVersion = sessionOf(memberId)?.version;
-      const session = newSession(
-        request,
-        memberId,
-        next.groupEpoch,
-        seenVersion ?? firstVersion(deps.randomBytes),
-        nowMs,
-      );
+      const versionBefore = seenVersion ?? firstVersion(deps.randomBytes);
+      const session = newSession(request, memberId, changed.groupEpoch, versionBefore, nowMs);
+      const staying = [...left, session];
+      // A new version also when nothing else of the group changes: a session never comes under who has read both.
+      const next = { ...changed, version: group.version + 1, checkAt: nextCheckAt(staying, nowMs) };
       const outcome = await groupStore.changeGroup({
         group: next,
         seenVersion: seen?.group.version,
         puts: [{ session, seenVersion }],
         removes: [...over.values()],
       });
-      return outcome === 'changed' ? { group: next, sessions: [...left, session] } : undefined;
+      return outcome === 'changed' ? { group: next, sessions: staying } : undefined;
     });
     const { groupEpoch } = joined.group;
     return await settle(deps, { groupId, memberId, memberEpoch: groupEpoch }, joined);
@@ -96,7 +89,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       members.flatMap((one) => one.topics),
     );
     const left = sessions.filter((one) => !over.has(one.memberId));
-    const next = { ...nextGroup(group, members, topics, nowMs), checkAt: nextCheckAt(left, undefined, nowMs) };
+    const next = { ...nextGroup(group, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
     const change = { group: next, seenVersion: group.version, puts: [], removes: [...over.values()] };
     return (await groupStore.changeGroup(change)) === 'changed';
   }

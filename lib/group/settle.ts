@@ -36,16 +36,18 @@ export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?
   return await untilDone(deps, groupId, async () => {
     const seen = known ?? (await deps.groupStore.getGroup(groupId));
     known = undefined;
-    const session = seen?.sessions.find((one) => one.memberId === memberId);
-    if (seen === undefined || session === undefined) {
+    const found = seen?.sessions.find((one) => one.memberId === memberId);
+    if (seen === undefined || found === undefined) {
       throw await missingMember(deps, groupId, memberId, request.instanceId);
     }
+    const session = withTimeouts(found, request);
     // An attempt before this one may have taken the member to the next epoch.
     const isSender = session.memberEpoch === memberEpoch || session.previousMemberEpoch === memberEpoch;
     if (!isSender || session.state === 'AWAY') throw fencedMember(groupId, session, memberEpoch);
     const owned = joined === undefined ? request.owned && ownedBy(request.owned, seen.group.topics) : noPartitions;
 
-    const group = await regroup(deps, seen, request, owned);
+    const sessions = seen.sessions.map((one) => (one === found ? session : one));
+    const group = await regroup(deps, { ...seen, sessions }, request, owned);
     if (group === undefined) return undefined;
     const target = group.members.find((one) => one.memberId === memberId)?.targetAssignment;
     if (target === undefined) throw missedRevocation(groupId, session);
@@ -58,6 +60,7 @@ export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?
       owned,
     );
     if (move !== undefined && !(await handOver(deps, groupId, session.version, move))) return undefined;
+    if (move === undefined && session !== found && !(await keepTimeouts(deps, groupId, session))) return undefined;
     const now = move?.session ?? session;
     const isTold =
       joined === undefined &&
@@ -68,6 +71,19 @@ export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?
     if (isTold) return answerTo(now);
     return { ...answerTo(now), assignment: namedPartitions(now.currentAssignment, group.topics) };
   });
+}
+
+/** The session with what the request says of it; itself when that is nothing new. */
+function withTimeouts(session: MemberSession, request: HeartbeatRequest): MemberSession {
+  const { sessionTimeoutMs = session.sessionTimeoutMs, rebalanceTimeoutMs = session.rebalanceTimeoutMs } = request;
+  const isSame = sessionTimeoutMs === session.sessionTimeoutMs && rebalanceTimeoutMs === session.rebalanceTimeoutMs;
+  return isSame ? session : { ...session, sessionTimeoutMs, rebalanceTimeoutMs };
+}
+
+async function keepTimeouts({ groupStore }: GroupDeps, groupId: GroupId, session: MemberSession): Promise<boolean> {
+  const { version } = session;
+  const changed = { ...session, version: version + 1 };
+  return (await groupStore.handOver({ groupId, session: changed, seenVersion: version, claims: [] })) === 'done';
 }
 
 /** The group with everything done that is due in it; undefined when someone else was at it. */
@@ -91,9 +107,10 @@ async function regroup(
   );
   const changed = nextGroup(group, members, topics, nowMs);
   const left = sessions.filter((one) => !over.has(one.memberId));
-  const checkAt = nextCheckAt(left, memberId, nowMs);
+  const checkAt = nextCheckAt(left, nowMs);
   if (changed === group) {
-    if (nowMs >= group.checkAt) await deps.groupStore.scheduleCheck(group.groupId, group.checkAt, checkAt);
+    const isDue = nowMs >= group.checkAt || checkAt < group.checkAt;
+    if (isDue) await deps.groupStore.scheduleCheck(group.groupId, group.checkAt, checkAt);
     return group;
   }
   const next = { ...changed, checkAt };

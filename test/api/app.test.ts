@@ -15,7 +15,7 @@ describe('the app', () => {
     ['GET', '/v1', 404, null],
     ['GET', '/v1/topics/', 404, null],
     ['GET', '/v1/topics/orders/partitions/0', 404, null],
-    ['GET', '/v1/groups', 404, null],
+    ['GET', '/v1/streams', 404, null],
     ['GET', '/v2/topics', 404, null],
     ['DELETE', '/v1/topics', 405, 'POST, GET, HEAD'],
     ['PUT', '/v1/topics/orders', 405, 'GET, PATCH, DELETE, HEAD'],

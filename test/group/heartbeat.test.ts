@@ -86,6 +86,19 @@ describe('members', () => {
     expect(second.holds).toEqual(all(6));
   });
 
+  test('one that changes its timeouts is judged by the new ones', async () => {
+    const { groups, clock } = await openGroupLog();
+    const first = await new TestConsumer(groups, 'm1').join();
+    const second = await new TestConsumer(groups, 'm2', { sessionTimeoutMs: 100_000 }).join();
+    await settle(first, second);
+    const { memberId, memberEpoch } = first;
+    const shorter = await groups.heartbeat({ groupId: billing, memberId, memberEpoch, sessionTimeoutMs: 9_000 });
+    expect(shorter).toEqual({ memberId, memberEpoch, heartbeatIntervalMs: 3_000 });
+    clock.nowMs += 9_001;
+    await second.heartbeat();
+    expect(second.holds).toEqual(all(6));
+  });
+
   test('one that does not give up in time what it must is ended, though it goes on with its heartbeats', async () => {
     const { groups, clock } = await openGroupLog();
     const first = await new TestConsumer(groups, 'm1', { rebalanceTimeoutMs: 10_000 }).join();

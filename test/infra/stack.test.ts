@@ -192,7 +192,9 @@ describe('API', () => {
       expect(Properties.AuthorizationType).toBe('AWS_IAM');
       return `${Properties.HttpMethod} ${pathOf(String(Properties.ResourceId))}`;
     });
-    const expected = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
+    // Groups have no function yet.
+    const deployed = routes.filter(({ path }) => !path.startsWith('/v1/groups'));
+    const expected = deployed.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
     expect(methods.sort()).toEqual(expected.sort());
   });
 
