@@ -3,8 +3,8 @@
  *
  * By invoke it takes the request form of the same paths, and the plain form:
  * ```
- * aws lambda invoke --function-name … --cli-binary-format raw-in-base64-out \
- *   --payload '{"topic":"orders","records":[{"key":"k","value":"v"}]}' answer.json
+ * echo '{"topic":"orders","records":[{"key":"k","value":"v"}]}' |
+ *   aws lambda invoke --function-name … --payload fileb:///dev/stdin answer.json
  * ```
  * A produce that cannot finish in time answers REQUEST_TIMED_OUT, and its `effect` says whether anything may have been
  * appended. With a producer id a retry appends nothing twice; an invoke that Lambda retries by itself has none unless
