@@ -4,17 +4,18 @@
  * that the store does it is looked at.
  */
 
+import type { Clock } from '../../lib/clock.ts';
 import { createLog, type OpenLog } from '../../lib/create-log.ts';
-import { isLogError, LogError } from '../../lib/errors.ts';
+import { isLogError } from '../../lib/errors.ts';
 import type { InstanceId } from '../../lib/ids.ts';
-import { type Assignment, partitionCountOf, topicPartitionsOf } from '../../lib/store/assignment.ts';
-import type { GroupStore, OffsetOutcome } from '../../lib/store/group-store.ts';
-import type { MetadataStore } from '../../lib/store/metadata-store.ts';
-import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
+import { type TopicPartition, topicPartitionsOf } from '../../lib/store/assignment.ts';
+import type { GroupStore, SeenGroup } from '../../lib/store/group-store.ts';
+import type { OffsetItem } from '../../lib/store/items.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
 import { type Random, seededRandom } from '../support/random.ts';
 import { createVirtualClock } from '../support/virtual-clock.ts';
 import { billing, orders, TestConsumer } from './group-fixture.ts';
+import { type Family, openRaceStores } from './race-stores.ts';
 
 const machineCount = 3;
 const skewMsMax = 2_000;
@@ -29,121 +30,51 @@ export interface RaceReport {
   readonly counts: Record<string, number>;
 }
 
-/** `change` stands between the log and the store, for a bug to be put in. */
-export async function race(
-  seed: number,
-  change: (store: GroupStore) => GroupStore = (store) => store,
-): Promise<RaceReport> {
+export interface RaceOptions {
+  readonly family?: Family;
+  /** Stands between the log and the store, for a bug to be put in. */
+  readonly change?: (store: GroupStore) => GroupStore;
+}
+
+export async function race(seed: number, options: RaceOptions = {}): Promise<RaceReport> {
+  const { family = 'SQLite', change = (store) => store } = options;
   const random = seededRandom(seed);
   const clock = createVirtualClock(1_700_000_000_000);
-  const violations: string[] = [];
+  const floored: Clock = { nowMs: () => Math.floor(clock.nowMs()), sleep: clock.sleep };
+  const happens = (percent: number) => random.integer(1, 100) <= percent;
   const counts: Record<string, number> = {};
   const count = (name: string) => {
     counts[name] = (counts[name] ?? 0) + 1;
   };
-  const happens = (percent: number) => random.integer(1, 100) <= percent;
-  const metadata = openSqliteMetadataStore(':memory:');
-  const { groupStore } = metadata;
-  if (groupStore === undefined) throw new Error('the store keeps groups');
   let isCalm = false;
   const racers: Racer[] = [];
-
-  const look = async () => {
-    const seen = await groupStore.getGroup(billing);
-    const owners = new Map(
-      (await groupStore.listOffsets(billing)).map(({ topicId, partition, owner }) => [
-        `${topicId}/${partition}`,
-        owner,
-      ]),
-    );
-    const listed = new Map<string, string>();
-    for (const session of seen?.sessions ?? []) {
-      for (const place of [session.currentAssignment, session.partitionsPendingRevocation].flatMap(placesOf)) {
-        if (listed.has(place)) violations.push(`${place} is with ${listed.get(place)} and ${session.memberId}`);
-        listed.set(place, session.memberId);
-        if (owners.get(place)?.memberId !== session.memberId) violations.push(`${place} is not ${session.memberId}'s`);
-        if ((owners.get(place)?.memberEpoch ?? 0) > session.memberEpoch)
-          violations.push(`${place} is of a later epoch`);
-      }
-    }
-    for (const { consumer } of racers) {
-      const session = seen?.sessions.find(({ memberId }) => memberId === consumer.memberId);
-      // One that is fenced, and does not know it yet, is held back by its epoch.
-      if (session === undefined || session.memberEpoch !== consumer.memberEpoch || session.state === 'AWAY') continue;
-      for (const place of consumer.heldPlaces()) {
-        if (listed.get(place) !== consumer.memberId)
-          violations.push(`${consumer.memberId} holds ${place}, which is not its own`);
-      }
-    }
-  };
-
-  /** Every commit in the order in which the store took it, so that what is fetched can be judged. */
-  const taken = new Map<string, number>();
-  const judge = (name: string, args: readonly unknown[], answer: unknown) => {
-    if (name !== 'commitOffsets') return;
-    const [, , commits] = args as Parameters<GroupStore['commitOffsets']>;
-    (answer as readonly OffsetOutcome[]).forEach(({ outcome }, index) => {
-      const commit = commits[index];
-      count(outcome);
-      if (commit === undefined || outcome !== 'committed') return;
-      const place = `${commit.topicId}/${commit.partition}`;
-      // A member reads on from where the one before it has committed, so offsets never fall.
-      if (commit.offset < (taken.get(place) ?? 0)) violations.push(`${place} went back to ${commit.offset}`);
-      taken.set(place, commit.offset);
-    });
-  };
-
-  const overNetwork = (name: string, call: (...args: unknown[]) => Promise<unknown>) => {
-    return async (...args: unknown[]) => {
-      const isWrite = !name.startsWith('get') && !name.startsWith('list');
-      const carryOut = async () => {
-        const answer = await call(...args);
-        if (isWrite) judge(name, args, answer);
-        if (isWrite) await look();
-        return answer;
-      };
-      const failed = () => new LogError('KAFKA_STORAGE_ERROR', `${name} was not answered`);
-      await clock.sleep(random.integer(1, 30));
-      const fault = isCalm ? 100 : random.integer(1, 100);
-      if (fault <= 3) throw failed();
-      // A commit without an answer may be taken at any time after; that is for its sender to know, and not a fault.
-      if (fault <= 5 && isWrite && name !== 'commitOffsets') {
-        void clock.sleep(random.integer(100, 60_000)).then(() => carryOut().catch(() => undefined));
-        count('late');
-        throw failed();
-      }
-      const answer = await carryOut();
-      await clock.sleep(random.integer(1, 30));
-      if (fault <= 8) {
-        count('lost answer');
-        throw failed();
-      }
-      return answer;
-    };
-  };
-  const network = new Proxy(groupStore, {
-    get: (target, name) => overNetwork(String(name), Reflect.get(target, name).bind(target)),
-  });
+  const judge = new Judge(racers);
+  const look = async () => judge.look(await stores.there.getGroup(billing), await stores.there.listOffsets(billing));
+  const stores = openRaceStores(family, { clock: floored, random, count, isCalm: () => isCalm, look });
 
   const logs = Array.from({ length: machineCount }, (): OpenLog => {
     const skewMs = random.integer(-skewMsMax, skewMsMax);
-    const skewed = { nowMs: () => Math.floor(clock.nowMs()) + skewMs, sleep: clock.sleep };
-    const metadataStore: MetadataStore = { ...metadata, groupStore: change(network), close: async () => {} };
-    const objectStore = createMemoryObjectStore({ clock: skewed, randomBytes: randomBytesOf(random) });
-    return createLog({ objectStore, metadataStore, clock: skewed, randomBytes: randomBytesOf(random) });
+    const skewed = { nowMs: () => floored.nowMs() + skewMs, sleep: clock.sleep };
+    const randomBytes = (bytes: Uint8Array) => bytes.map(() => random.integer(0, 255));
+    const { groupStore, ...metadataStore } = stores.open(skewed);
+    const objectStore = createMemoryObjectStore({ clock: skewed, randomBytes });
+    const ends = { clock: skewed, randomBytes };
+    return createLog({ objectStore, metadataStore: { ...metadataStore, groupStore: change(groupStore) }, ...ends });
   });
   const anyLog = () => logs[random.integer(0, machineCount - 1)] as OpenLog;
+  const topics = () => anyLog().topics;
 
   await clock.run(
     (async () => {
-      await anyLog().topics.create({ topic: orders, partitionCount: random.integer(1, 8) });
+      await untilDone(clock, () => topics().create({ topic: orders, partitionCount: random.integer(1, 8) }));
       const endMs = clock.nowMs() + troubleMs;
       const loops: Promise<void>[] = [];
-      let made = 0;
       const start = () => {
+        const name = `m${racers.length}`;
         const isStatic = happens(30);
+        const doubts = (place: string) => judge.doubt(place);
         const racer = new Racer({
-          name: `m${made++}`,
+          name,
           isStatic,
           clock,
           random,
@@ -151,6 +82,7 @@ export async function race(
           count,
           anyLog,
           isCalm: () => isCalm,
+          doubts,
         });
         racers.push(racer);
         loops.push(racer.live());
@@ -159,31 +91,102 @@ export async function race(
       while (clock.nowMs() < endMs) {
         await clock.sleep(random.integer(1_000, 40_000));
         if (racers.filter(({ isAlive }) => isAlive).length < 5 && happens(40)) start();
-        if (happens(10)) {
-          const { partitionCount } = await anyLog()
-            .topics.describe(orders)
-            .then(({ partitions }) => ({ partitionCount: partitions.length }));
-          await anyLog().topics.alter({ topic: orders, partitionCount: Math.min(12, partitionCount + 1) });
-        }
+        if (happens(10)) await grow(clock, topics);
       }
       isCalm = true;
       if (!racers.some(({ isAlive }) => isAlive)) start();
       await clock.sleep(calmMs);
-      const { partitions } = await anyLog().topics.describe(orders);
-      const alive = racers.filter(({ isAlive }) => isAlive);
-      const held = alive.flatMap(({ consumer }) => consumer.holds).toSorted();
-      const wanted = partitions.map(({ partition }) => `orders/${partition}`).toSorted();
-      if (JSON.stringify(held) !== JSON.stringify(wanted)) violations.push(`in the end ${held} are held`);
-      const { state } = await anyLog().groups.describe(billing);
-      if (state !== 'STABLE') violations.push(`in the end the group is ${state}`);
+      const { partitions } = await topics().describe(orders);
+      const held = racers.filter(({ isAlive }) => isAlive).flatMap(({ consumer }) => consumer.holds);
+      judge.end(held, partitions.length, (await anyLog().groups.describe(billing)).state);
       for (const racer of racers) racer.isAlive = false;
       await Promise.all(loops);
     })(),
   );
   for (const log of logs) await log.close();
-  await metadata.close();
-  return { violations, counts };
+  await stores.close();
+  return { violations: judge.violations, counts };
 }
+
+/** Over and over, whatever is lost on the way. */
+async function untilDone<T>(clock: Clock, work: () => Promise<T>): Promise<T | undefined> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isLogError(error)) throw error;
+      if (error.code !== 'KAFKA_STORAGE_ERROR') return undefined;
+      await clock.sleep(100);
+    }
+  }
+}
+
+async function grow(clock: Clock, topics: () => OpenLog['topics']): Promise<void> {
+  const description = await untilDone(clock, () => topics().describe(orders));
+  const partitionCount = Math.min(12, (description?.partitions.length ?? 0) + 1);
+  await untilDone(clock, () => topics().alter({ topic: orders, partitionCount }));
+}
+
+/** Looks at all there is after everything that happened, and says what must not be. */
+class Judge {
+  readonly violations: string[] = [];
+  readonly #racers: readonly Racer[];
+  /** The highest offset ever committed, by place. */
+  readonly #committed = new Map<string, number>();
+  /** A commit without an answer may be taken at any time after; its sender knows. */
+  readonly #doubtful = new Set<string>();
+
+  constructor(racers: readonly Racer[]) {
+    this.#racers = racers;
+  }
+
+  doubt(commit: string): void {
+    this.#doubtful.add(commit);
+  }
+
+  look(seen: SeenGroup | undefined, items: readonly OffsetItem[]): void {
+    const owners = new Map(items.map((item) => [placeOf(item), item.owner]));
+    const listed = new Map<string, string>();
+    const { violations } = this;
+    for (const { memberId, memberEpoch, currentAssignment, partitionsPendingRevocation } of seen?.sessions ?? []) {
+      const places = [currentAssignment, partitionsPendingRevocation].flatMap((one) => topicPartitionsOf(one));
+      for (const place of places.map(placeOf)) {
+        const owner = owners.get(place);
+        if (listed.has(place)) violations.push(`${place} is with ${listed.get(place)} and ${memberId}`);
+        if (owner?.memberId !== memberId) violations.push(`${place} is with ${memberId}, and not its own`);
+        if ((owner?.memberEpoch ?? 0) > memberEpoch) violations.push(`${place} is of a later epoch`);
+        listed.set(place, memberId);
+      }
+    }
+    for (const { consumer } of this.#racers) {
+      const session = seen?.sessions.find(({ memberId }) => memberId === consumer.memberId);
+      // One that is fenced, and does not know it yet, is held back by its epoch.
+      if (session === undefined || session.memberEpoch !== consumer.memberEpoch || session.state === 'AWAY') continue;
+      for (const place of consumer.heldPlaces()) {
+        if (listed.get(place) !== consumer.memberId)
+          violations.push(`${consumer.memberId} holds ${place}, not its own`);
+      }
+    }
+    for (const { committed, ...item } of items) {
+      const { offset = 0 } = committed ?? {};
+      const place = placeOf(item);
+      // A member reads on from where the one before it has committed, so offsets never fall.
+      const isBack = offset < (this.#committed.get(place) ?? 0);
+      if (isBack && !this.#doubtful.has(`orders/${item.partition}=${offset}`)) {
+        violations.push(`${place} went back to ${offset}`);
+      }
+      this.#committed.set(place, offset);
+    }
+  }
+
+  end(held: readonly string[], partitionCount: number, state: string): void {
+    const wanted = Array.from({ length: partitionCount }, (_, partition) => `orders/${partition}`).sort();
+    if (JSON.stringify(held.toSorted()) !== JSON.stringify(wanted)) this.violations.push(`in the end ${held} are held`);
+    if (state !== 'STABLE') this.violations.push(`in the end the group is ${state}`);
+  }
+}
+
+const placeOf = ({ topicId, partition }: TopicPartition) => `${topicId}/${partition}`;
 
 interface World {
   readonly name: string;
@@ -194,6 +197,8 @@ interface World {
   readonly count: (name: string) => void;
   readonly anyLog: () => OpenLog;
   readonly isCalm: () => boolean;
+  /** Told of commits that were not answered. */
+  readonly doubts: (commit: string) => void;
 }
 
 /** One consumer and the machine under it. */
@@ -252,11 +257,19 @@ class Racer {
         return false;
       }
     }
-    await this.consumer.work(this.#world.anyLog()).catch((error: unknown) => {
-      if (!isLogError(error, 'KAFKA_STORAGE_ERROR')) throw error;
-    });
+    await this.#work();
     await this.#heartbeat();
     return true;
+  }
+
+  async #work(): Promise<void> {
+    const { anyLog, count, doubts } = this.#world;
+    try {
+      for (const code of await this.consumer.work(anyLog())) count(code);
+    } catch (error) {
+      if (!isLogError(error, 'KAFKA_STORAGE_ERROR')) throw error;
+      for (const commit of this.consumer.lastCommit) doubts(commit);
+    }
   }
 
   async #heartbeat(): Promise<void> {
@@ -285,6 +298,8 @@ class Racer {
 class RacingConsumer extends TestConsumer {
   /** The answer to a heartbeat was lost. */
   mustSay = false;
+  /** As `topic/partition=offset`. */
+  lastCommit: string[] = [];
   readonly #positions = new Map<string, number>();
 
   constructor(anyLog: () => OpenLog, name: string, request: ConstructorParameters<typeof TestConsumer>[2]) {
@@ -312,7 +327,8 @@ class RacingConsumer extends TestConsumer {
   }
 
   /** Reads on, from where it was or, in a partition that is new to it, from what is committed; and commits that. */
-  async work(log: OpenLog): Promise<void> {
+  async work(log: OpenLog): Promise<string[]> {
+    this.lastCommit = [];
     for (const place of this.#positions.keys()) if (!this.holds.includes(place)) this.#positions.delete(place);
     if (this.holds.some((place) => !this.#positions.has(place))) {
       const found = await log.groups.fetchOffsets({ groupId: billing, topics: [orders] });
@@ -322,15 +338,7 @@ class RacingConsumer extends TestConsumer {
       }
     }
     for (const place of this.holds) this.#positions.set(place, (this.#positions.get(place) ?? 0) + 1);
-    if (this.holds.length > 0) await this.commit(...this.#positions);
+    this.lastCommit = [...this.#positions].map(([place, offset]) => `${place}=${offset}`);
+    return this.holds.length === 0 ? [] : await this.commit(...this.#positions);
   }
-}
-
-const placesOf = (assignment: Assignment) =>
-  partitionCountOf(assignment) === 0
-    ? []
-    : topicPartitionsOf(assignment).map((one) => `${one.topicId}/${one.partition}`);
-
-function randomBytesOf(random: Random) {
-  return (bytes: Uint8Array) => bytes.map(() => random.integer(0, 255));
 }
