@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { isLogError, LogError } from '../../lib/errors.ts';
 import type { InstanceId, MemberId } from '../../lib/ids.ts';
-import { groupCheckMsMax, handOverPartitionsMax } from '../../lib/limits.ts';
+import { groupCheckMsMax, groupMembersMax, handOverPartitionsMax } from '../../lib/limits.ts';
+import { groupOf, memberOf, sessionOf } from '../contract/group-store.ts';
 import { billing, openGroupLog, orders, returns, settle, TestConsumer } from './group-fixture.ts';
 
 const all = (count: number) => Array.from({ length: count }, (_, partition) => `orders/${partition}`);
@@ -21,6 +22,17 @@ describe('members', () => {
     const consumer = await new TestConsumer(groups, 'm1').join();
     expect(consumer.holds).toEqual(all(6));
     expect(consumer.last).toMatchObject({ memberId: 'm1', memberEpoch: 1, heartbeatIntervalMs: 5_000 });
+  });
+
+  test('as many as a group may have can come back, and no more can come', async () => {
+    const { groups, groupStore, clock } = await openGroupLog();
+    const names = Array.from({ length: groupMembersMax }, (_, index) => `m${index}`);
+    const members = names.map((name) => memberOf(name)).toSorted((a, b) => (a.memberId < b.memberId ? -1 : 1));
+    const group = groupOf({ members, memberCount: members.length, emptySince: undefined, checkAt: 0 });
+    const puts = names.map((name) => ({ session: sessionOf(name, { seenAt: clock.nowMs }), seenVersion: undefined }));
+    await groupStore.changeGroup({ group, seenVersion: undefined, puts, removes: [] });
+    expect(await codeOf(new TestConsumer(groups, 'one-more').join())).toBe('GROUP_MAX_SIZE_REACHED');
+    expect((await new TestConsumer(groups, 'm7').join()).memberEpoch).toBe(2);
   });
 
   test('one without an id is given one', async () => {

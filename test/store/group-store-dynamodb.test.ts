@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
+import { parseTopicName } from '../../lib/ids.ts';
+import { encodeMembers } from '../../lib/store/group-items-dynamodb.ts';
 import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
-import { testGroupStore } from '../contract/group-store.ts';
+import { groupOf, memberOf, testGroupStore } from '../contract/group-store.ts';
 import { createTable, type DynamoDb, dynamoDbMissing, startDynoxide } from '../support/dynoxide.ts';
 
 describe.skipIf(dynamoDbMissing)(`on DynamoDB${dynamoDbMissing ?? ''}`, () => {
@@ -19,4 +21,11 @@ describe.skipIf(dynamoDbMissing)(`on DynamoDB${dynamoDbMissing ?? ''}`, () => {
       randomBytes: (bytes) => crypto.getRandomValues(bytes),
     }),
   );
+});
+
+test('a group that no item has room for is refused, and says what to do', () => {
+  // By chance, so that compression does not help.
+  const topics = Array.from({ length: 20_000 }, () => parseTopicName(`${crypto.randomUUID()}.${crypto.randomUUID()}`));
+  const group = groupOf({ members: [memberOf('m1', { topics })] });
+  expect(() => encodeMembers(group)).toThrow(/group billing take \d+ bytes, there is room for 399360; use fewer/);
 });
