@@ -33,7 +33,7 @@ function roomOf(file: string): string {
  *   record <- store <- topic <- produce, fetch, group (never each other: they meet in store)
  *   record <- api                                     (calls the log through the types of log.ts)
  *   record <- client                                  (knows the protocol alone)
- *   verify                                            (judges what others saw, and knows no log)
+ *   record, client <- verify                          (works as callers do, and judges what they were told)
  *   server, cli                                       (put things together and translate)
  */
 const arrows: Readonly<Record<string, readonly string[]>> = {
@@ -46,9 +46,9 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   group: ['store', 'topic', 'record'],
   api: ['record', 'topic'],
   client: ['record', 'topic'],
-  verify: [],
+  verify: ['record', 'client'],
   server: ['api', 'store', 'record'],
-  cli: ['server', 'client', 'api', 'record', 'topic'],
+  cli: ['server', 'client', 'api', 'record', 'topic', 'verify'],
 };
 
 /** The places that put rooms together, and so may see more than their room. */

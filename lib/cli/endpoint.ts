@@ -3,6 +3,9 @@
 import { type Command, Option } from 'commander';
 import { awsServiceOf } from '../client/aws-auth.ts';
 import { type AwsAuth, Millrace } from '../client/index.ts';
+import { connect } from '../client/millrace.ts';
+import type { Transport } from '../client/transport.ts';
+import { systemClock } from '../clock.ts';
 import { parseEndpoint, parseRegion } from './parse.ts';
 
 export interface EndpointOptions {
@@ -35,6 +38,21 @@ export async function withClient<T>(options: EndpointOptions, work: (log: Millra
     return await work(log);
   } finally {
     await log.close();
+  }
+}
+
+/** Runs `work` with the bare way to the log, and closes it whatever happens. */
+export async function withTransport<T>(
+  options: EndpointOptions,
+  work: (transport: Transport) => Promise<T>,
+): Promise<T> {
+  const { endpoint } = options;
+  const auth = authOf(options);
+  const transport = connect({ endpoint, ...(auth !== undefined && { auth }) }, systemClock);
+  try {
+    return await work(transport);
+  } finally {
+    await transport.close();
   }
 }
 

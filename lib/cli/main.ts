@@ -8,6 +8,7 @@ import { addOffsetsCommand } from './offsets.ts';
 import { note } from './output.ts';
 import { addProduceCommand } from './produce.ts';
 import { addTopicsCommand } from './topics.ts';
+import { addVerifyCommand } from './verify.ts';
 import { packageVersion } from './version.ts';
 
 /** Runs the command that `args` (without node and the script) names, and resolves with its exit code. Never rejects. */
@@ -53,5 +54,6 @@ Exit codes: 0 done, 1 failed, 2 wrong use. MILLRACE_DEBUG=1 adds stacks to error
   addProduceCommand(program);
   addConsumeCommand(program);
   addOffsetsCommand(program);
+  addVerifyCommand(program);
   return program;
 }

@@ -67,7 +67,7 @@ export async function fetchBatches(
 }
 
 /** Where every partition failed the answer is the first one's problem, and beside it stands one for each partition. */
-function failuresOf(response: TransportResponse): { partition: number; error: LogError }[] | undefined {
+export function failuresOf(response: TransportResponse): { partition: number; error: LogError }[] | undefined {
   let document: { readonly partitions?: unknown } | null;
   try {
     document = parseBody(response) as { readonly partitions?: unknown } | null;

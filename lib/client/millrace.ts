@@ -67,7 +67,8 @@ export class Millrace {
   }
 }
 
-function connect(options: MillraceOptions, clock: Clock): Transport {
+/** The way to the log that `options` name. */
+export function connect(options: MillraceOptions, clock: Clock): Transport {
   if ('transport' in options) return options.transport;
   if ('invoke' in options) return invokeTransport(options.invoke, clock);
   const { endpoint, auth: given } = options;

@@ -11,7 +11,7 @@ import { directTransport } from '../../lib/client/transport-direct.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
 import type { StoreDoors } from './stores.ts';
 
@@ -50,12 +50,7 @@ export class Environment implements Actor {
     this.#scheduler = scheduler;
     this.clock = {
       nowMs: () => Math.floor(scheduler.nowMs + this.skewMs),
-      sleep: (ms, signal) =>
-        new Promise((resolve) => {
-          if (signal?.aborted) return resolve();
-          signal?.addEventListener('abort', () => resolve(), { once: true });
-          scheduler.after(ms, resolve, this);
-        }),
+      sleep: (ms, signal) => scheduler.sleepOf(this, ms, signal),
     };
     this.log = createLog({ ...options.open(this), clock: this.clock, randomBytes: chance.bytes });
   }

@@ -3,7 +3,7 @@
  * fault alone, some many, and some none.
  */
 
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 
 export const storeFaults = [
   /** Never arrives; the caller gives up. */

@@ -1,7 +1,7 @@
 /** The environments of a simulation, and the way to one of them: who serves a request, and what goes wrong on the way. */
 
 import { LogError } from '../../lib/errors.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 import { Environment } from './environment.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Scheduler } from './scheduler.ts';

@@ -1,6 +1,6 @@
 /** Whoever makes trouble for environments: kills, freezes, shuts down, and sets clocks wrong. */
 
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Fleet } from './fleet.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -24,7 +24,7 @@ export class Nemesis {
     const { scheduler, chance, faults, fleet } = this.#deps;
     const { probability } = faults;
     while (!this.#isOver) {
-      await scheduler.sleep(chance.fraction() * 2 * beatMs);
+      await scheduler.clock.sleep(chance.fraction() * 2 * beatMs);
       const drawn = (['crash', 'freeze', 'clockJump', 'shutdown'] as const).map((kind) =>
         chance.happens(probability[kind]),
       );

@@ -1,7 +1,7 @@
 /** What a seed is about: how many of whom, how busy, and what goes wrong. Everything else is drawn as it happens. */
 
 import { parseTopicName, type TopicName } from '../../lib/ids.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 import { drawFaults, type FaultPlan } from './faults.ts';
 
 export type Profile = 'local' | 'aws';

@@ -5,7 +5,8 @@
  * Nothing in between goes back to Node's event loop, so nothing from outside can come in between.
  */
 
-import type { Chance } from './chance.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 
 /** Whoever owns an event may hold it back (frozen) or drop it (dead) when it is due. */
 export interface Actor {
@@ -54,8 +55,23 @@ export class Scheduler {
     this.#push({ atMs: this.nowMs, order: -1, run, actor: this.actor });
   }
 
-  sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => this.after(ms, resolve));
+  /** True time, in whole milliseconds. */
+  readonly clock: Clock = {
+    nowMs: () => Math.floor(this.nowMs),
+    sleep: (ms, signal) => this.#sleep(ms, undefined, signal),
+  };
+
+  /** As a clock sleeps; of `actor`, which may be held or dead when it is time to wake. */
+  sleepOf(actor: Actor, ms: number, signal?: AbortSignal): Promise<void> {
+    return this.#sleep(ms, actor, signal);
+  }
+
+  #sleep(ms: number, actor?: Actor, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      signal?.addEventListener('abort', () => resolve(), { once: true });
+      this.after(ms, resolve, actor);
+    });
   }
 
   /** Runs events until `work` is settled. Throws `Stuck` when nothing is left to happen before that. */

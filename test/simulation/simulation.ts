@@ -4,24 +4,27 @@
  * The same seed gives the same history, byte for byte.
  */
 
+import { type Chance, createChance } from '../../lib/verify/chance.ts';
 import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
-import type { FetchOperation, History, Operation } from '../../lib/verify/history.ts';
+import type { Client, ClientDeps } from '../../lib/verify/client.ts';
+import type { History, Operation } from '../../lib/verify/history.ts';
+import { createInstants } from '../../lib/verify/instants.ts';
+import { IdempotentProducer, PlainProducer } from '../../lib/verify/producers.ts';
+import { readToTheEnd } from '../../lib/verify/read-to-the-end.ts';
+import { Consumer, Reader } from '../../lib/verify/readers.ts';
+import { type Caller, type CallLog, Recorder } from '../../lib/verify/recorder.ts';
+import { Follower, Sender } from '../../lib/verify/users.ts';
+import { Administrator } from './administrator.ts';
 import type { OnRequest } from './aws/dynamodb.ts';
-import { type Chance, createChance } from './chance.ts';
-import type { Client, ClientDeps } from './client.ts';
 import { Fleet } from './fleet.ts';
-import { createInstants } from './instants.ts';
 import { Nemesis } from './nemesis.ts';
 import { type ClientKind, clientKinds, drawPlan, type Plan, type Profile } from './plan.ts';
-import { IdempotentProducer, PlainProducer } from './producers.ts';
-import { Administrator, Consumer, Reader } from './readers.ts';
-import { type Caller, Recorder } from './recorder.ts';
 import { Scheduler, Stuck } from './scheduler.ts';
+import { openSimulatedClient } from './simulated-client.ts';
 import { StoreNetwork } from './store-network.ts';
 import type { SharedStores } from './stores.ts';
 import { openAwsStores } from './stores-aws.ts';
 import { openLocalStores } from './stores-local.ts';
-import { Follower, Sender } from './users.ts';
 import { withVirtualGlobals } from './virtual-globals.ts';
 
 export interface SimulationOptions {
@@ -57,7 +60,9 @@ const calmMs = 400_000;
 /** An environment answers for 5 s from what it knows of a topic, or for twice that when its clock is set back meanwhile. */
 const topicStaleMsMax = 10_000;
 
-const kinds: Readonly<Record<ClientKind, new (deps: ClientDeps, name: string, chance: Chance) => Client>> = {
+const kinds: Readonly<
+  Record<ClientKind, new (deps: ClientDeps, name: string, chance: Chance, theme: Plan['theme']) => Client>
+> = {
   plain: PlainProducer,
   idempotent: IdempotentProducer,
   consumer: Consumer,
@@ -71,7 +76,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
   const chance = createChance(options.seed, options.profile);
   const plan = drawPlan(chance.fork('plan'), options.profile, options);
   const scheduler = new Scheduler(chance.fork('order'), startMs);
-  const instants = createInstants(scheduler);
+  const instants = createInstants(scheduler.clock);
   const network = new StoreNetwork(scheduler, plan.faults);
   const openStores = plan.profile === 'local' ? openLocalStores : openAwsStores;
   const stores = openStores({
@@ -127,7 +132,9 @@ class Run {
     const fleetChance = chance.fork('fleet');
     this.#fleet = new Fleet({ scheduler, chance: fleetChance, faults, stores, serverCount, lambdaCountMax, skewMsMax });
     this.#nemesis = new Nemesis({ scheduler, chance: chance.fork('nemesis'), faults, fleet: this.#fleet });
-    this.recorder = new Recorder(this.#fleet, instants, (topic) => stores.lives.told(topic));
+    const call: CallLog = ({ chance: own, timeoutMs }, work) =>
+      this.#fleet.call(own, timeoutMs, ({ log }) => work(log));
+    this.recorder = new Recorder(call, instants, (topic) => stores.lives.told(topic));
   }
 
   async whole(): Promise<void> {
@@ -140,7 +147,7 @@ class Run {
     this.#setCalm(true);
     // What is still being tried again is tried without faults, and meets the requests that were late.
     while (this.#beside.size > 0) await Promise.all(this.#beside);
-    await this.#scheduler.sleep(calmMs);
+    await this.#scheduler.clock.sleep(calmMs);
     for (const { name, requests } of this.#fleet.environments) {
       if (requests.size > 0)
         this.#fail(`${requests.size} requests are under way in ${name} after ${calmMs} ms of calm`);
@@ -156,11 +163,25 @@ class Run {
   #clients(): Client[] {
     const { clients, operationsMax } = this.#plan;
     let operationsLeft = operationsMax;
+    const { theme, faults, topics, thinkMs, timestampDrift } = this.#plan;
     const deps: ClientDeps = {
-      plan: this.#plan,
-      scheduler: this.#scheduler,
+      workload: {
+        topics,
+        thinkMs,
+        timestampDrift,
+        // Where topics come and go, those who lose patience make one anew while the old one is still being deleted.
+        timeoutsMs: theme === 'churn' ? [300, 1_000, 10_000] : [1_000, 10_000, 40_000],
+        deliveredTwice: faults.probability.deliveredTwice,
+        secondDeliveryMsMax: 60_000,
+        waitMsMax: 30_000,
+        retryMsMax: 10_000,
+        // Few enough for there to be several pages.
+        listPageMax: 2,
+      },
+      clock: this.#scheduler.clock,
+      startMs: this.#scheduler.startMs,
       recorder: this.recorder,
-      fleet: this.#fleet,
+      open: (caller) => openSimulatedClient(this.#scheduler, this.#fleet, caller),
       mayGoOn: () => operationsLeft-- > 0,
       beside: (work) => {
         this.#beside.add(work);
@@ -170,7 +191,7 @@ class Run {
     return clientKinds.flatMap((kind) =>
       Array.from({ length: clients[kind] }, (_, index) => {
         const name = `${kind}${index}`;
-        return new kinds[kind](deps, name, this.#chance.fork(name));
+        return new kinds[kind](deps, name, this.#chance.fork(name), theme);
       }),
     );
   }
@@ -191,7 +212,7 @@ class Run {
       this.#expectOk(await this.recorder.changeTopic(caller, 'describe', name));
       const partitionCount = partitionCounts.at(-1)?.count ?? 0;
       for (let partition = 0; partition < partitionCount; partition++) {
-        const timestamps = [Math.floor(this.#scheduler.nowMs)];
+        const timestamps = [this.#scheduler.clock.nowMs()];
         const probe = {
           partition,
           values: [`auditor.${topic.length}${partition}+0`],
@@ -199,28 +220,9 @@ class Run {
           codec: 'none' as const,
         };
         this.#expectOk(...(await this.recorder.produce(caller, name, [{ ...probe, producer: undefined }])));
-        await this.#readToTheEnd(caller, name, partition);
+        this.#expectOk(...(await readToTheEnd(this.recorder, caller, name, partition)));
         this.#expectOk(await this.recorder.listOffsets(caller, name, partition, 'max'));
       }
-    }
-  }
-
-  async #readToTheEnd(caller: Caller, topic: Plan['topics'][number]['topic'], partition: number): Promise<void> {
-    let asked: FetchOperation['asked'] = 'earliest';
-    for (;;) {
-      const options = {
-        partitions: [{ partition, asked }],
-        session: 'audit',
-        maxBytes: 1e6,
-        minBytes: 0,
-        maxWaitMs: 0,
-      };
-      const [poll] = await this.recorder.fetch(caller, topic, options);
-      if (poll === undefined || poll.outcome.kind !== 'ok')
-        return this.#expectOk(...(poll === undefined ? [] : [poll]));
-      const { nextOffset, highWatermark, offset } = poll.outcome;
-      if (nextOffset >= highWatermark || nextOffset === offset) return;
-      asked = nextOffset;
     }
   }
 

@@ -1,6 +1,6 @@
 /** The way from an environment to a store and back: it takes time, and it fails as the plan of the seed says. */
 
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
 import type { Environment } from './environment.ts';
 import { type FaultPlan, type StoreFault, storeFaults } from './faults.ts';
 import type { Scheduler } from './scheduler.ts';

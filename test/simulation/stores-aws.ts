@@ -6,12 +6,12 @@ import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamo
 import { openS3ObjectStore } from '../../lib/store/object-store-s3.ts';
 import type { Operation } from '../../lib/store/requests-dynamodb.ts';
 import type { OnStoreRequest } from '../../lib/store/store-request.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
+import type { Instants } from '../../lib/verify/instants.ts';
 import { DynamoDbDouble, type OnRequest } from './aws/dynamodb.ts';
 import type { Item } from './aws/expressions.ts';
 import { bodyOf, S3Double, s3Error } from './aws/s3.ts';
-import type { Chance } from './chance.ts';
 import type { Environment } from './environment.ts';
-import type { Instants } from './instants.ts';
 import type { Scheduler } from './scheduler.ts';
 import { damaged, type StoreCall, type StoreNetwork } from './store-network.ts';
 import { type SharedStores, TopicLives } from './stores.ts';

@@ -5,9 +5,9 @@ import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import type { ObjectStore } from '../../lib/store/object-store.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
+import type { Instants } from '../../lib/verify/instants.ts';
 import type { Environment } from './environment.ts';
-import type { Instants } from './instants.ts';
 import type { Scheduler } from './scheduler.ts';
 import { damaged, type StoreNetwork } from './store-network.ts';
 import { type SharedStores, TopicLives } from './stores.ts';
@@ -19,8 +19,7 @@ export function openLocalStores(deps: {
   readonly instants: Instants;
 }): SharedStores {
   const { scheduler, network, chance, instants } = deps;
-  const clock = { nowMs: () => Math.floor(scheduler.nowMs), sleep: (ms: number) => scheduler.sleep(ms) };
-  const objects = createMemoryObjectStore({ clock, randomBytes: chance.bytes });
+  const objects = createMemoryObjectStore({ clock: scheduler.clock, randomBytes: chance.bytes });
   const metadata = openSqliteMetadataStore(':memory:');
   const lives = new TopicLives(instants);
   /** Whether readers hear of commits, as in one process, or have to look again and again, as on DynamoDB. */

@@ -3,8 +3,8 @@
 import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import type { ObjectStore } from '../../lib/store/object-store.ts';
 import type { TopicLife } from '../../lib/verify/history.ts';
+import type { Instants } from '../../lib/verify/instants.ts';
 import type { Environment } from './environment.ts';
-import type { Instants } from './instants.ts';
 
 export interface StoreDoors {
   readonly objectStore: ObjectStore;

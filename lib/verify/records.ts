@@ -1,6 +1,6 @@
 /** Records that tell who they are: everything in one follows from its name, so that whatever is altered is noticed. */
 
-import type { Record } from '../../lib/record/record.ts';
+import type { Record } from '../record/record.ts';
 import type { Chance } from './chance.ts';
 
 /** `name` ends with the length of its filler, after a `+`. */

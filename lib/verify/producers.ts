@@ -1,26 +1,28 @@
 /** Clients that send: without a producer id, and with one. */
 
-import type { TopicName } from '../../lib/ids.ts';
-import type { Outcome, ProduceOperation } from '../../lib/verify/history.ts';
+import type { TopicName } from '../ids.ts';
 import { Client } from './client.ts';
+import type { Outcome, ProduceOperation } from './history.ts';
 import type { Caller, SentBatch } from './recorder.ts';
 
 /** Sends one request after another, and never the same record twice; but what it sends may be delivered twice. */
 export class PlainProducer extends Client {
+  #twinCount = 0;
+
   override async run(): Promise<void> {
     while (await this.next()) {
       const { chance, deps } = this;
       const topic = this.anyTopic();
       const batchCount = chance.pick([1, 1, 1, 2, 5]);
       const batches = Array.from({ length: batchCount }, () => this.newBatch(this.anyPartition(topic)));
-      if (chance.happens(deps.plan.faults.probability.deliveredTwice)) {
+      if (chance.happens(deps.workload.deliveredTwice)) {
         const twin: Caller = {
           name: this.name,
-          chance: chance.fork(`twin ${deps.scheduler.eventCount}`),
+          chance: chance.fork(`twin ${this.#twinCount++}`),
           timeoutMs: 10_000,
         };
-        const delivery = deps.scheduler
-          .sleep(chance.integer(0, 60_000))
+        const delivery = deps.clock
+          .sleep(chance.integer(0, deps.workload.secondDeliveryMsMax))
           .then(() => deps.recorder.produce(twin, topic, batches));
         deps.beside(delivery);
       }
@@ -34,6 +36,8 @@ export class PlainProducer extends Client {
 
 /** Attempts for one batch, before its producer gives up on it. */
 const attemptsMax = 12;
+/** A partition that is not there may be on its way, but not for long. */
+const unknownAttemptsMax = 3;
 /** Kafka's: no more batches of a partition unanswered at once. */
 const inFlightMax = 5;
 
@@ -88,7 +92,7 @@ export class IdempotentProducer extends Client {
     return this.deps.recorder.produce(this, topic, [batch]);
   }
   pause(attempt: number): Promise<void> {
-    return this.deps.scheduler.sleep(this.chance.fraction() * Math.min(10_000, 20 * 2 ** attempt));
+    return this.deps.clock.sleep(this.chance.fraction() * Math.min(this.deps.workload.retryMsMax, 20 * 2 ** attempt));
   }
 }
 
@@ -153,7 +157,7 @@ class Lane {
         this.#lastAcked = batch;
         return;
       }
-      if (!canPass(outcome)) break;
+      if (!canPass(outcome) || (isUnknown(outcome) && attempt + 1 >= unknownAttemptsMax)) break;
       // It may have overtaken the ones before it, and is sent again when those are settled.
       if (isOutOfOrder(outcome)) await Promise.all(ahead);
       await this.#producer.pause(attempt);
@@ -164,6 +168,9 @@ class Lane {
 
 function isOutOfOrder(outcome: Outcome<object>): boolean {
   return outcome.kind === 'failed' && outcome.code === 'OUT_OF_ORDER_SEQUENCE_NUMBER';
+}
+function isUnknown(outcome: Outcome<object>): boolean {
+  return outcome.kind === 'failed' && outcome.code === 'UNKNOWN_TOPIC_OR_PARTITION';
 }
 function canPass(outcome: Outcome<object>): boolean {
   return isOutOfOrder(outcome) || (outcome.kind !== 'ok' && outcome.kind !== 'bug' && outcome.isRetriable);

@@ -1,11 +1,13 @@
 /** Calls the log on behalf of clients and writes down what they asked and what they were told. */
 
-import { isLogError } from '../../lib/errors.ts';
-import type { TopicName } from '../../lib/ids.ts';
-import type { TopicDescription } from '../../lib/log.ts';
-import { encodeBatch } from '../../lib/record/encode-batch.ts';
-import type { DecodedRecord } from '../../lib/record/record.ts';
-import { type Codec, decodeRecords } from '../../lib/record/record-batch.ts';
+import { isLogError } from '../errors.ts';
+import type { TopicName } from '../ids.ts';
+import type { Log, TopicDescription } from '../log.ts';
+import { encodeBatch } from '../record/encode-batch.ts';
+import type { DecodedRecord } from '../record/record.ts';
+import { type Codec, decodeRecords } from '../record/record-batch.ts';
+import type { Chance } from './chance.ts';
+import type { Workload } from './client.ts';
 import type {
   FetchOperation,
   ListOffsetsOperation,
@@ -17,12 +19,17 @@ import type {
   ProducerOperation,
   ReadRecord,
   TopicOperation,
-} from '../../lib/verify/history.ts';
-import type { Chance } from './chance.ts';
-import type { Environment } from './environment.ts';
-import type { Fleet } from './fleet.ts';
+} from './history.ts';
 import type { Instants, Moment } from './instants.ts';
 import { nameOf, recordOf } from './records.ts';
+
+/** The log as callers call it, wherever it is. */
+export interface CalledLog extends Pick<Log, 'produce' | 'fetch' | 'listOffsets' | 'nextProducer'> {
+  readonly topics: Pick<Log['topics'], 'create' | 'list' | 'describe' | 'alter' | 'delete'>;
+}
+
+/** Has `work` done by the log. Rejects with what `work` rejects with, or with what became of the way there and back. */
+export type CallLog = <T>(caller: Caller, work: (log: CalledLog) => Promise<T>) => Promise<T>;
 
 export interface Caller {
   readonly name: string;
@@ -52,13 +59,14 @@ const unanswered = { kind: 'unknown', code: 'REQUEST_TIMED_OUT', isRetriable: tr
 
 export class Recorder {
   readonly operations: Operation[] = [];
-  readonly #fleet: Fleet;
+  readonly #call: CallLog;
   readonly now: Instants;
   readonly #onTold: (topic: TopicName) => void;
   #requestCount = 0;
 
-  constructor(fleet: Fleet, now: Instants, onTold: (topic: TopicName) => void) {
-    this.#fleet = fleet;
+  /** `onTold` hears of every topic of which a caller was told that it was made or deleted, just before that. */
+  constructor(call: CallLog, now: Instants, onTold: (topic: TopicName) => void = () => {}) {
+    this.#call = call;
     this.now = now;
     this.#onTold = onTold;
   }
@@ -75,7 +83,7 @@ export class Recorder {
         producer,
       }),
     );
-    return this.#end(caller, operations, async ({ log }) => {
+    return this.#end(caller, operations, async (log) => {
       // Encoded anew for every delivery, since the log may stamp the bytes it is given.
       const encoded = batches.map(({ partition, values, timestamps, codec, producer }) => {
         const records = values.map((value, index) => recordOf(value, timestamps[index] ?? 0));
@@ -96,7 +104,7 @@ export class Recorder {
     const operations = partitions.map(({ partition, asked }) =>
       this.#begin<FetchOperation>(caller, topic, { type: 'fetch', request, partition, asked, session }),
     );
-    return this.#end(caller, operations, async ({ log }) => {
+    return this.#end(caller, operations, async (log) => {
       const wanted = partitions.map(({ partition, asked }) => ({ partition, offset: asked }));
       const results = await log.fetch({ topic, partitions: wanted, maxBytes, minBytes, maxWaitMs });
       return results.map((result): FetchOperation['outcome'] => {
@@ -161,7 +169,7 @@ export class Recorder {
     timestamp: ListOffsetsOperation['timestamp'],
   ): Promise<ListOffsetsOperation> {
     const operation = this.#begin<ListOffsetsOperation>(caller, topic, { type: 'listOffsets', partition, timestamp });
-    await this.#end(caller, [operation], async ({ log }) => {
+    await this.#end(caller, [operation], async (log) => {
       const found = await log.listOffsets({ topic, partition, timestamp });
       const time = found.timestamp === undefined ? undefined : Number(found.timestamp);
       return [{ kind: 'ok', offset: found.offset, timestamp: time }];
@@ -180,7 +188,7 @@ export class Recorder {
     await this.#end(
       caller,
       [operation],
-      async ({ log: { topics } }) => {
+      async ({ topics }) => {
         let described: TopicDescription | undefined;
         if (type === 'create') described = await topics.create({ topic, ...change });
         else if (type === 'alter') described = await topics.alter({ topic, ...change });
@@ -193,25 +201,25 @@ export class Recorder {
     return operation;
   }
 
-  async list(caller: Caller): Promise<ListOperation> {
+  /** Of the topics of `workload`: a log may have others. */
+  async list(caller: Caller, { topics: known, listPageMax: limit }: Workload): Promise<ListOperation> {
     const operation = this.#begin<ListOperation>(caller, '', { type: 'list' });
-    await this.#end(caller, [operation], async ({ log }) => {
-      // Page by page, and each page small enough for there to be several.
+    await this.#end(caller, [operation], async (log) => {
       const topics: { topic: string; topicId: string }[] = [];
       for (let after: TopicName | undefined, isEnd = false; !isEnd; ) {
-        const page = await log.topics.list({ ...(after === undefined ? {} : { after }), limit: 2 });
+        const page = await log.topics.list({ ...(after === undefined ? {} : { after }), limit });
         topics.push(...page.map(({ topic, topicId }) => ({ topic, topicId })));
         after = page.at(-1)?.topic;
-        isEnd = page.length < 2;
+        isEnd = page.length < limit;
       }
-      return [{ kind: 'ok', topics }];
+      return [{ kind: 'ok', topics: topics.filter(({ topic }) => known.some((one) => one.topic === topic)) }];
     });
     return operation;
   }
 
   async nextProducer(caller: Caller): Promise<ProducerOperation> {
     const operation = this.#begin<ProducerOperation>(caller, '', { type: 'nextProducer' });
-    await this.#end(caller, [operation], async ({ log }) => {
+    await this.#end(caller, [operation], async (log) => {
       const { producerId } = await log.nextProducer();
       return [{ kind: 'ok', producerId }];
     });
@@ -232,14 +240,14 @@ export class Recorder {
 
   /** Outcomes in the order of `operations`; never rejects. */
   async #end<Op extends Operation>(
-    { chance, timeoutMs }: Caller,
+    caller: Caller,
     operations: Mutable<Op>[],
-    work: (environment: Environment) => Promise<readonly Op['outcome'][]>,
+    work: (log: CalledLog) => Promise<readonly Op['outcome'][]>,
     onOk: () => void = () => {},
   ): Promise<Mutable<Op>[]> {
     let outcomes: readonly Op['outcome'][];
     try {
-      outcomes = await this.#fleet.call(chance, timeoutMs, work);
+      outcomes = await this.#call(caller, work);
       onOk();
     } catch (error) {
       outcomes = operations.map(() => outcomeOf(error));

@@ -1,9 +1,11 @@
-/** One seed, many streams of chance: what one part of a simulation draws does not shift what another draws. */
+/** One seed, many streams of chance: what one part of a run draws does not shift what another draws. */
 
-import type { RandomBytes } from '../../lib/clock.ts';
-import { type Random, seededRandom } from '../support/random.ts';
+import type { RandomBytes } from '../clock.ts';
 
-export interface Chance extends Random {
+export interface Chance {
+  /** From `min` to `max`, both inclusive. */
+  integer(min: number, max: number): number;
+  pick<T>(from: readonly [T, ...T[]]): T;
   /** From 0 to below 1. */
   fraction(): number;
   happens(probability: number): boolean;
@@ -15,16 +17,24 @@ export interface Chance extends Random {
 }
 
 export function createChance(seed: number, name = ''): Chance {
-  const random = seededRandom(hash(seed, name));
-  const fraction = () => random.integer(0, 2 ** 32 - 1) / 2 ** 32;
+  let state = hash(seed, name);
+  /** mulberry32. */
+  const fraction = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const integer = (min: number, max: number) => min + Math.floor(fraction() * (max - min + 1));
   return {
-    ...random,
     fraction,
+    integer,
+    pick: (from) => from[integer(0, from.length - 1)] ?? from[0],
     happens: (probability) => fraction() < probability,
-    any: (from) => from[random.integer(0, from.length - 1)],
+    any: (from) => from[integer(0, from.length - 1)],
     fork: (child) => createChance(seed, `${name}/${child}`),
     bytes: (bytes) => {
-      for (const at of bytes.keys()) bytes[at] = random.integer(0, 255);
+      for (const at of bytes.keys()) bytes[at] = integer(0, 255);
       return bytes;
     },
   };

@@ -1,48 +1,17 @@
-/** Clients that use what users use: producer and consumer of the library, over the HTTP app. */
+/** Clients that use what users use: producer and consumer of the library. */
 
-import { Millrace } from '../../lib/client/millrace.ts';
-import { makeTransport } from '../../lib/client/transport.ts';
-import type { Clock } from '../../lib/clock.ts';
-import { isLogError } from '../../lib/errors.ts';
-import type { TopicName } from '../../lib/ids.ts';
+import type { Millrace } from '../client/millrace.ts';
+import { isLogError } from '../errors.ts';
+import type { TopicName } from '../ids.ts';
 import { Client } from './client.ts';
 import { recordOf } from './records.ts';
 
-abstract class User extends Client {
-  protected open(): Millrace {
-    const { chance, deps } = this;
-    const { scheduler, fleet } = deps;
-    const clock: Clock = {
-      nowMs: () => Math.floor(scheduler.nowMs),
-      sleep: (ms, signal) =>
-        new Promise((resolve) => {
-          if (signal?.aborted) return resolve();
-          signal?.addEventListener('abort', () => resolve(), { once: true });
-          scheduler.after(ms, resolve);
-        }),
-    };
-    const transport = makeTransport(
-      'a simulated log',
-      // An abort does not travel: whoever serves the request finds nobody there when it answers.
-      async ({ signal, ...request }) => {
-        signal?.throwIfAborted();
-        const aborted = Promise.withResolvers<never>();
-        signal?.addEventListener('abort', () => aborted.reject(signal.reason), { once: true });
-        const answer = fleet.call(chance, request.timeoutMs, (environment) => environment.request(request));
-        return await Promise.race([answer, aborted.promise]);
-      },
-      async () => {},
-    );
-    return new Millrace({ transport, clock, randomBytes: chance.bytes });
-  }
-}
-
 /** Sends records one by one, and leaves batches, retries and producer ids to the library. */
-export class Sender extends User {
+export class Sender extends Client {
   override async run(): Promise<void> {
     const { chance, deps, name } = this;
     const topic = this.anyTopic();
-    const millrace = this.open();
+    const millrace = deps.open(this);
     const isIdempotent = chance.happens(0.8);
     const producer = millrace.producer(topic, {
       idempotent: isIdempotent,
@@ -70,14 +39,14 @@ export class Sender extends User {
 }
 
 /** Reads a topic as it grows, and begins anew when the library gives up. */
-export class Follower extends User {
+export class Follower extends Client {
   override async run(): Promise<void> {
     const { chance, deps } = this;
     const topic = this.anyTopic();
-    const millrace = this.open();
+    const millrace = deps.open(this);
     const ending = new AbortController();
     const following = this.#follow(millrace, topic, ending.signal);
-    while (await this.next()) if (chance.happens(0.02)) await deps.scheduler.sleep(5_000);
+    while (await this.next()) if (chance.happens(0.02)) await deps.clock.sleep(5_000);
     ending.abort();
     await following;
     await millrace.close();
@@ -85,7 +54,7 @@ export class Follower extends User {
 
   async #follow(millrace: Millrace, topic: TopicName, signal: AbortSignal): Promise<void> {
     const { chance, deps, name } = this;
-    const { recorder, scheduler } = deps;
+    const { recorder, clock } = deps;
     for (let sessions = 0; !signal.aborted; sessions++) {
       const session = { name: `${name}/${sessions}`, start: recorder.now() };
       const from = chance.pick(['earliest', 'earliest', 'latest'] as const);
@@ -94,15 +63,15 @@ export class Follower extends User {
       try {
         for await (const record of consumer) {
           recorder.poll(this, topic, session, { partition: record.partition, record });
-          if (chance.happens(0.1)) await scheduler.sleep(chance.fraction() * 1_000);
+          if (chance.happens(0.1)) await clock.sleep(chance.fraction() * 1_000);
           if (chance.happens(0.01)) break;
         }
       } catch (error) {
         // An error of the log ends a session as it should; anything else is for the checker.
         if (!isLogError(error) || error.code === 'UNKNOWN_SERVER_ERROR') recorder.poll(this, topic, session, { error });
-        await scheduler.sleep(1_000);
+        await clock.sleep(1_000);
       }
-      await scheduler.sleep(chance.fraction() * 10);
+      await clock.sleep(chance.fraction() * 10);
     }
   }
 }

@@ -1,0 +1,136 @@
+/** `millrace verify`: puts a log to the test, over its own doors, and says whether it kept its promises. */
+
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { systemClock } from '../clock.ts';
+import { partitionCountMax } from '../limits.ts';
+import { formatOperation } from '../verify/format.ts';
+import { reportHtml } from '../verify/report-html.ts';
+import { type VerifyProgress, type VerifyReport, verifyLog } from '../verify/verify.ts';
+import { addEndpointOption, type EndpointOptions, withTransport } from './endpoint.ts';
+import { CommandError } from './failure.ts';
+import { untilInterrupted } from './interrupt.ts';
+import { note, Output } from './output.ts';
+import { parseWhole } from './parse.ts';
+import { formatCount, formatDuration } from './progress.ts';
+
+interface VerifyCommandOptions extends EndpointOptions {
+  readonly seconds: number;
+  readonly partitions: number;
+  readonly seed?: number;
+  readonly chaos?: true;
+  readonly keep?: true;
+  readonly json?: true;
+  readonly html?: string;
+}
+
+const secondsMax = 24 * 60 * 60;
+const violationsShown = 10;
+
+export function addVerifyCommand(program: Command): void {
+  addEndpointOption(
+    program
+      .command('verify')
+      .summary('put a log to the test')
+      .description(
+        'Writes and reads topics of its own for a while, reads everything to its end, and checks every promise of the log.',
+      ),
+  )
+    .option('--seconds <count>', 'how long to write and read', parseWhole(1, secondsMax), 30)
+    .option('--partitions <count>', 'of each of its two topics', parseWhole(1, Math.min(partitionCountMax, 64)), 3)
+    .option('--chaos', 'cut connections, and send requests twice')
+    .option('--seed <number>', 'repeat what the clients of a run did', parseWhole(0, 2 ** 32 - 1))
+    .option('--keep', 'leave the topics behind')
+    .option('--json', 'print the report as one JSON document')
+    .option('--html <file>', 'write the report as a page, with a timeline of every anomaly')
+    .addHelpText(
+      'after',
+      `
+Exit code 0 only when every promise is proven: nothing was violated, everything acknowledged was read again, and enough was
+done to tell. The topics it makes are called millrace-verify-..., and are deleted at the end.
+
+Examples:
+  millrace verify --seconds 10
+  millrace verify --endpoint https://abc.execute-api.eu-central-1.amazonaws.com/log --chaos --html report.html`,
+    )
+    .action(verify);
+}
+
+async function verify(options: VerifyCommandOptions): Promise<void> {
+  const { endpoint, seconds, partitions, chaos = false, keep = false } = options;
+  const seed = options.seed ?? systemClock.nowMs() % 2 ** 32;
+  const isShown = process.stderr.isTTY === true;
+  const report = await untilInterrupted(({ signal }) =>
+    withTransport(options, (transport) =>
+      verifyLog({
+        transport,
+        clock: systemClock,
+        seed,
+        durationMs: seconds * 1_000,
+        partitionCount: partitions,
+        isChaotic: chaos,
+        keepsTopics: keep,
+        signal,
+        ...(isShown && { onProgress: progressLine(seconds) }),
+      }),
+    ),
+  );
+  if (isShown) process.stderr.write('\r\x1b[K');
+  if (options.html !== undefined) await writeFile(options.html, reportHtml(report, endpoint));
+  const output = new Output(process.stdout);
+  if (options.json) output.json(plainReport(report, endpoint));
+  else output.line(reportText(report));
+  await output.flush();
+  for (const topic of report.leftTopics) note(`millrace: topic ${topic} could not be deleted`);
+  if (report.verdict !== 'passed') throw new CommandError(`the log at ${endpoint} ${verdictText(report)}`);
+  note(`millrace: the log at ${endpoint} ${verdictText(report)}`);
+}
+
+function progressLine(seconds: number): (progress: VerifyProgress) => void {
+  let shownMs = 0;
+  return ({ phase, operationCount, elapsedMs }) => {
+    if (phase === 'working' && elapsedMs - shownMs < 200) return;
+    shownMs = elapsedMs;
+    const left = phase === 'working' ? `, ${formatDuration(Math.max(0, seconds * 1_000 - elapsedMs))} left` : '';
+    process.stderr.write(`\r${phase}: ${formatCount(operationCount, 'operation')}${left}\x1b[K`);
+  };
+}
+
+function verdictText({ verdict, violations, doubts }: VerifyReport): string {
+  if (verdict === 'passed') return 'kept every promise';
+  if (verdict === 'failed') return `broke its promises: ${formatCount(violations.length, 'violation')}`;
+  return `proved nothing: ${doubts.join('; ')}`;
+}
+
+function reportText({ verdict, violations, evidence, seed, durationMs }: VerifyReport): string {
+  const { ackedRecords, readRecords, operations, refusedBatches, batchesOfUnknownOutcome, cutConnections } = evidence;
+  return [
+    `${verdict} after ${formatDuration(durationMs)}: ${formatCount(operations, 'operation')}, seed ${seed}`,
+    `  ${formatCount(ackedRecords, 'record')} acknowledged, ${formatCount(readRecords, 'record')} read`,
+    `  ${refusedBatches} batches refused, ${batchesOfUnknownOutcome} without a known outcome, ${cutConnections} connections cut`,
+    ...violations
+      .slice(0, violationsShown)
+      .flatMap(({ invariant, text, operations: involved }) => [
+        '',
+        `${invariant}: ${text}`,
+        ...involved.map((operation) => `  ${formatOperation(operation)}`),
+      ]),
+    ...(violations.length > violationsShown ? ['', `and ${violations.length - violationsShown} more`] : []),
+  ].join('\n');
+}
+
+/** Without the history, which is as long as the run. */
+function plainReport({ history: _, violations, ...report }: VerifyReport, endpoint: string): object {
+  return {
+    endpoint,
+    ...report,
+    violations: violations.map(({ invariant, text, log, offset, operations }) => ({
+      invariant,
+      text,
+      topic: log?.life.topic,
+      partition: log?.partition,
+      offset,
+      operations,
+    })),
+  };
+}

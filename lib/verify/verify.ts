@@ -1,0 +1,272 @@
+/**
+ * Puts a log to the test over its own doors: writers and readers of every kind for a while, then everything is read to its
+ * end, and the history is judged. What it makes, it takes away.
+ */
+
+import { Millrace } from '../client/millrace.ts';
+import { type Transport, wrapTransport } from '../client/transport.ts';
+import type { Clock } from '../clock.ts';
+import { isLogError, LogError } from '../errors.ts';
+import { parseTopicName, type TopicName } from '../ids.ts';
+import { createChance } from './chance.ts';
+import { cutConnections } from './chaos.ts';
+import { checkHistory, type FoundViolation } from './checker.ts';
+import type { Client, ClientDeps, Workload } from './client.ts';
+import { answerOf, type History, type TopicLife } from './history.ts';
+import { createInstants } from './instants.ts';
+import { IdempotentProducer, PlainProducer } from './producers.ts';
+import { readToTheEnd } from './read-to-the-end.ts';
+import { Consumer, Reader } from './readers.ts';
+import { type CalledLog, type Caller, type CallLog, Recorder } from './recorder.ts';
+import { openRemoteLog } from './remote-log.ts';
+import { Follower, Sender } from './users.ts';
+
+export interface VerifyOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** What clients do follows from it, as far as the answers are the same. */
+  readonly seed: number;
+  readonly durationMs: number;
+  readonly partitionCount: number;
+  /** Cut connections, and deliver requests twice. */
+  readonly isChaotic: boolean;
+  /** Leave the topics behind, to look at them. @default false */
+  readonly keepsTopics?: boolean;
+  /** Ends the work early; what was done is judged. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: VerifyProgress) => void;
+}
+
+export interface VerifyProgress {
+  readonly phase: 'working' | 'reading' | 'judging';
+  readonly operationCount: number;
+  readonly elapsedMs: number;
+}
+
+export interface VerifyReport {
+  /** `passed` is proven: nothing was violated, everything acked was read, and enough was done. */
+  readonly verdict: 'passed' | 'failed' | 'unproven';
+  /** Why it is not proven; empty when it is, or when it failed. */
+  readonly doubts: readonly string[];
+  readonly violations: readonly FoundViolation[];
+  readonly seed: number;
+  readonly durationMs: number;
+  readonly topics: readonly string[];
+  /** Those of them that could not be deleted at the end. */
+  readonly leftTopics: readonly string[];
+  readonly evidence: Evidence;
+  readonly history: History;
+}
+
+export interface Evidence {
+  readonly operations: number;
+  readonly ackedRecords: number;
+  readonly refusedBatches: number;
+  readonly batchesOfUnknownOutcome: number;
+  readonly readRecords: number;
+  readonly cutConnections: number;
+}
+
+const topicCount = 2;
+/** Requests and answers that are cut, of all. */
+const cutProbability = 0.05;
+/** Below this a run says little. */
+const ackedRecordsMin = 100;
+/** Reading to the end, and deleting, is tried this often: what has faults may have them then too. */
+const attemptsMax = 5;
+
+const kinds = [
+  ['plain', PlainProducer, 3],
+  ['idempotent', IdempotentProducer, 4],
+  ['sender', Sender, 2],
+  ['consumer', Consumer, 2],
+  ['follower', Follower, 1],
+  ['reader', Reader, 2],
+] as const satisfies readonly (readonly [
+  string,
+  new (...args: ConstructorParameters<typeof PlainProducer>) => Client,
+  number,
+])[];
+
+/** Throws when the log cannot be reached, or its topics cannot be made. */
+export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
+  const { transport, clock, seed, keepsTopics = false } = options;
+  const log = openRemoteLog(transport);
+  // Throws what is wrong with the way there, before anything is made.
+  await log.topics.list({ limit: 1 });
+  const startMs = clock.nowMs();
+  const topics = Array.from({ length: topicCount }, (_, index) =>
+    parseTopicName(`millrace-verify-${startMs.toString(36)}-${seed.toString(36)}-${index}`),
+  );
+  const cleanUp = () => (keepsTopics ? [] : deleteTopics(log, topics, clock));
+  try {
+    const report = await putToTheTest(options, log, topics, startMs);
+    return { ...report, leftTopics: await cleanUp() };
+  } catch (error) {
+    await cleanUp();
+    throw error;
+  }
+}
+
+async function putToTheTest(
+  options: VerifyOptions,
+  log: CalledLog,
+  topics: readonly TopicName[],
+  startMs: number,
+): Promise<Omit<VerifyReport, 'leftTopics'>> {
+  const { transport, clock, seed, isChaotic, partitionCount } = options;
+  const chance = createChance(seed, 'verify');
+  const cut = cutConnections(transport, clock, chance.fork('chaos'), isChaotic ? cutProbability : 0);
+  const cutLog = openRemoteLog(cut.transport);
+  // Nobody cuts anything before the clients work, nor when everything is read.
+  let isCalm = true;
+  const call: CallLog = (_, work) => work(isCalm ? log : cutLog);
+  const recorder = new Recorder(call, createInstants(clock));
+  const auditor = { name: 'auditor', chance: chance.fork('auditor'), timeoutMs: 30_000 };
+
+  for (const topic of topics) {
+    const { outcome } = await recorder.changeTopic(auditor, 'create', topic, { partitionCount });
+    if (outcome.kind === 'ok') continue;
+    const why = outcome.kind === 'bug' ? outcome.detail : outcome.code;
+    throw new LogError('KAFKA_STORAGE_ERROR', `topic ${topic} could not be created: ${why}`);
+  }
+  isCalm = false;
+  await work(options, recorder, cut.transport, topics, startMs);
+  isCalm = true;
+  tell(options, 'reading', recorder, startMs);
+  const doubts = await readEverything(recorder, auditor, options, topics);
+  tell(options, 'judging', recorder, startMs);
+
+  const history = { operations: recorder.operations, topics: livesOf(recorder, options), topicStaleMsMax: 10_000 };
+  const violations = checkHistory(history);
+  const evidence = evidenceOf(history, cut.cutCount());
+  if (evidence.ackedRecords < ackedRecordsMin) {
+    doubts.push(`only ${evidence.ackedRecords} records were acked, and fewer than ${ackedRecordsMin} tell little`);
+  }
+  if (options.signal?.aborted) doubts.push('it was interrupted');
+  const verdict = violations.length > 0 ? 'failed' : doubts.length > 0 ? 'unproven' : 'passed';
+  return { verdict, doubts, violations, seed, durationMs: clock.nowMs() - startMs, topics, evidence, history };
+}
+
+/** Those that could not be deleted. */
+async function deleteTopics(log: CalledLog, topics: readonly TopicName[], clock: Clock): Promise<TopicName[]> {
+  const left: TopicName[] = [];
+  for (const topic of topics) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await log.topics.delete(topic);
+        break;
+      } catch (error) {
+        // Never made, or deleted by an attempt whose answer was lost.
+        if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) break;
+        if (attempt === attemptsMax) {
+          left.push(topic);
+          break;
+        }
+        await clock.sleep(1_000);
+      }
+    }
+  }
+  return left;
+}
+
+async function work(
+  options: VerifyOptions,
+  recorder: Recorder,
+  transport: Transport,
+  topics: readonly TopicName[],
+  startMs: number,
+): Promise<void> {
+  const { clock, durationMs, partitionCount, isChaotic, signal, seed } = options;
+  const workload: Workload = {
+    topics: topics.map((topic) => ({ topic, partitionCount })),
+    thinkMs: 20,
+    timeoutsMs: [30_000],
+    timestampDrift: 1,
+    deliveredTwice: isChaotic ? 0.1 : 0,
+    secondDeliveryMsMax: 500,
+    waitMsMax: 1_000,
+    retryMsMax: 500,
+    listPageMax: 1_000,
+  };
+  const beside = new Set<Promise<unknown>>();
+  const deps: ClientDeps = {
+    workload,
+    clock,
+    startMs,
+    recorder,
+    // The transport is closed by whoever opened it.
+    open: ({ chance: { bytes: randomBytes } }) =>
+      new Millrace({ transport: wrapTransport(transport, transport), clock, randomBytes }),
+    mayGoOn: () => {
+      tell(options, 'working', recorder, startMs);
+      return clock.nowMs() - startMs < durationMs && signal?.aborted !== true;
+    },
+    beside: (one) => {
+      beside.add(one);
+      void one.then(() => beside.delete(one));
+    },
+  };
+  const chance = createChance(seed, 'clients');
+  const clients = kinds.flatMap(([kind, Kind, count]) =>
+    Array.from({ length: count }, (_, index) => new Kind(deps, `${kind}${index}`, chance.fork(`${kind}${index}`))),
+  );
+  await Promise.all(clients.map((client) => client.run()));
+  while (beside.size > 0) await Promise.all(beside);
+}
+
+/** Resolves with what could not be read to its end. */
+async function readEverything(
+  recorder: Recorder,
+  auditor: Caller,
+  { partitionCount, clock }: VerifyOptions,
+  topics: readonly TopicName[],
+): Promise<string[]> {
+  const unread: string[] = [];
+  for (const topic of topics) {
+    for (let partition = 0; partition < partitionCount; partition++) {
+      for (let attempt = 1; ; attempt++) {
+        const [last] = await readToTheEnd(recorder, auditor, topic, partition);
+        if (last?.outcome.kind === 'ok') break;
+        if (attempt === attemptsMax) {
+          unread.push(
+            `partition ${partition} of ${topic} could not be read to its end: ${JSON.stringify(last?.outcome)}`,
+          );
+          break;
+        }
+        await clock.sleep(1_000);
+      }
+    }
+  }
+  return unread;
+}
+
+/** The topics are made once and are there until everything is judged. */
+function livesOf({ operations }: Recorder, { partitionCount: count }: VerifyOptions): TopicLife[] {
+  return operations.flatMap((operation) => {
+    const topicId = operation.type === 'create' ? answerOf(operation)?.topicId : undefined;
+    if (topicId === undefined) return [];
+    const { topic, start: from, startMs: fromMs } = operation;
+    const partitionCounts = [{ count, from, fromMs }];
+    return [{ topic, topicId, from, fromMs, leaving: undefined, to: undefined, partitionCounts }];
+  });
+}
+
+function evidenceOf({ operations }: History, cutCount: number): Evidence {
+  const produces = operations.filter((operation) => operation.type === 'produce');
+  const reads = operations.filter((operation) => operation.type === 'fetch' || operation.type === 'poll');
+  const countOf = (kind: 'failed' | 'unknown') => produces.filter(({ outcome }) => outcome.kind === kind).length;
+  return {
+    operations: operations.length,
+    ackedRecords: produces.reduce((sum, { outcome, values }) => sum + (outcome.kind === 'ok' ? values.length : 0), 0),
+    refusedBatches: countOf('failed'),
+    batchesOfUnknownOutcome: countOf('unknown'),
+    readRecords: reads.reduce((sum, { outcome }) => sum + (outcome.kind === 'ok' ? outcome.records.length : 0), 0),
+    cutConnections: cutCount,
+  };
+}
+
+function tell(options: VerifyOptions, phase: VerifyProgress['phase'], recorder: Recorder, startMs: number): void {
+  const elapsedMs = options.clock.nowMs() - startMs;
+  options.onProgress?.({ phase, operationCount: recorder.operations.length, elapsedMs });
+}

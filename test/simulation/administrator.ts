@@ -1,0 +1,64 @@
+/** A client that administers. */
+
+import type { TopicName } from '../../lib/ids.ts';
+import type { Chance } from '../../lib/verify/chance.ts';
+import { Client, type ClientDeps } from '../../lib/verify/client.ts';
+import type { Plan } from './plan.ts';
+
+/** Makes topics larger, changes what they do to batches, and now and then deletes one and makes it again. */
+export class Administrator extends Client {
+  readonly #theme: Plan['theme'];
+
+  constructor(deps: ClientDeps, name: string, chance: Chance, theme: Plan['theme']) {
+    super(deps, name, chance);
+    this.#theme = theme;
+  }
+
+  override async run(): Promise<void> {
+    const { chance, deps } = this;
+    const theme = this.#theme;
+    while (await this.next()) {
+      const { topic, partitionCount } = this.anyTopicItem();
+      const drawn = chance.pick([
+        'alter',
+        'alter',
+        'grow',
+        'grow',
+        'create',
+        theme === 'mixed' || theme === 'churn' ? 'delete' : 'create',
+      ] as const);
+      const action = theme === 'churn' && chance.happens(0.7) ? 'delete' : drawn;
+      if (action === 'delete') await this.#deleteAndCreate(topic, partitionCount);
+      else if (action === 'create') await deps.recorder.changeTopic(this, 'create', topic, { partitionCount });
+      else {
+        const grow = () => deps.recorder.changeTopic(this, 'alter', topic, { partitionCount: chance.integer(1, 5) });
+        const config = () => deps.recorder.changeTopic(this, 'alter', topic, { config: this.#anyConfig() });
+        // Both at once meet each other in the store.
+        if (chance.happens(0.3)) await Promise.all([grow(), config()]);
+        else await (action === 'grow' ? grow() : config());
+      }
+    }
+  }
+
+  #anyConfig(): Record<string, string | null> {
+    const { chance } = this;
+    return chance.pick<Record<string, string | null>>([
+      { 'message.timestamp.type': chance.pick(['CreateTime', 'LogAppendTime', null]) },
+      { 'compression.type': chance.pick(['producer', 'uncompressed', 'lz4', null]) },
+      { 'max.message.bytes': chance.pick(['1000', '100000', null]) },
+      { 'message.timestamp.before.max.ms': chance.pick(['10000', null]) },
+      // Refused: unknown, unsupported, out of range.
+      { [chance.pick(['nonsense', 'retention.ms', 'compression.type'])]: 'nonsense' },
+    ]);
+  }
+
+  async #deleteAndCreate(topic: TopicName, partitionCount: number): Promise<void> {
+    const { chance, deps } = this;
+    await deps.recorder.changeTopic(this, 'delete', topic);
+    if (chance.happens(0.3)) await deps.clock.sleep(chance.integer(0, 10_000));
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const { outcome } = await deps.recorder.changeTopic(this, 'create', topic, { partitionCount });
+      if (outcome.kind === 'ok' || (outcome.kind === 'failed' && !outcome.isRetriable)) return;
+    }
+  }
+}

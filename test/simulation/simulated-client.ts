@@ -1,0 +1,23 @@
+/** The library's client, over the HTTP apps of a simulation's environments. */
+
+import { Millrace } from '../../lib/client/millrace.ts';
+import { makeTransport } from '../../lib/client/transport.ts';
+import type { Caller } from '../../lib/verify/recorder.ts';
+import type { Fleet } from './fleet.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export function openSimulatedClient(scheduler: Scheduler, fleet: Fleet, { chance }: Caller): Millrace {
+  const transport = makeTransport(
+    'a simulated log',
+    // An abort does not travel: whoever serves the request finds nobody there when it answers.
+    async ({ signal, ...request }) => {
+      signal?.throwIfAborted();
+      const aborted = Promise.withResolvers<never>();
+      signal?.addEventListener('abort', () => aborted.reject(signal.reason), { once: true });
+      const answer = fleet.call(chance, request.timeoutMs, (environment) => environment.request(request));
+      return await Promise.race([answer, aborted.promise]);
+    },
+    async () => {},
+  );
+  return new Millrace({ transport, clock: scheduler.clock, randomBytes: chance.bytes });
+}

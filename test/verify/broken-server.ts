@@ -1,0 +1,105 @@
+/** A server in front of an honest one, which now and then does to a batch what no log may do. */
+
+import { createServer, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fieldAt } from '../../lib/record/record-batch.ts';
+import { decodeFrames, encodeFrames, type Frame } from '../../lib/wire.ts';
+
+/** `drop`: acks a batch and keeps nothing of it. `repeat`: sends one twice. `reorder`: swaps two of one partition. */
+export type Fault = 'none' | 'drop' | 'repeat' | 'reorder';
+
+export interface BrokenServer {
+  readonly url: string;
+  /** How often it has done so. */
+  readonly faultCount: () => number;
+  close(): Promise<void>;
+}
+
+/** One in so many requests that could be spoiled is. */
+const oneIn = 10;
+
+export async function startBrokenServer(target: string, fault: Fault): Promise<BrokenServer> {
+  let spoilableCount = 0;
+  let faultCount = 0;
+  const spoil = () => {
+    const isDue = spoilableCount++ % oneIn === 0;
+    if (isDue) faultCount += 1;
+    return isDue;
+  };
+  const server = createServer(async (incoming, outgoing) => {
+    const body = await readAll(incoming);
+    const forward = (bytes: Uint8Array) => forwardTo(target, incoming, bytes);
+    let answer: Awaited<ReturnType<typeof forward>>;
+    if (incoming.method !== 'POST' || !incoming.url?.endsWith('/batches')) answer = await forward(body);
+    else {
+      const frames = decodeFrames(body);
+      if (fault === 'drop' && spoil()) {
+        // Committed by nobody, and answered as if it were the next one of its partition.
+        const kept = frames.slice(0, -1);
+        const first = kept.length === 0 ? undefined : await forward(bytesOf(kept));
+        const results = first === undefined || first.status !== 200 ? [] : JSON.parse(first.body.toString()).results;
+        const lost = { partition: frames.at(-1)?.partition, baseOffset: 5, recordCount: 1, timestamp: Date.now() };
+        answer = {
+          status: 200,
+          headers: jsonHeaders,
+          body: Buffer.from(JSON.stringify({ results: [...results, lost] })),
+        };
+        if (first !== undefined && first.status !== 200) answer = first;
+      } else {
+        const isPlain = frames.every(({ batch }) => Buffer.from(batch).readBigInt64BE(fieldAt.producerId) < 0n);
+        const swapped = isPlain ? swap(frames) : undefined;
+        if (fault === 'repeat' && isPlain && spoil()) await forward(body);
+        answer = await forward(fault === 'reorder' && swapped !== undefined && spoil() ? bytesOf(swapped) : body);
+      }
+    }
+    outgoing.writeHead(answer.status, answer.headers).end(answer.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    faultCount: () => faultCount,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const jsonHeaders = { 'content-type': 'application/json' };
+
+/** The first two frames of one partition in each other's place; undefined when no partition has two. */
+function swap(frames: readonly Frame[]): Frame[] | undefined {
+  for (const [index, frame] of frames.entries()) {
+    const other = frames.findIndex(({ partition }, at) => at > index && partition === frame.partition);
+    if (other > index) return frames.with(index, frames[other] as Frame).with(other, frame);
+  }
+  return undefined;
+}
+
+function bytesOf(frames: readonly Frame[]): Buffer {
+  return Buffer.concat(encodeFrames(frames));
+}
+
+async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function forwardTo(target: string, incoming: IncomingMessage, body: Uint8Array) {
+  const { host: _, 'content-length': __, 'transfer-encoding': ___, ...headers } = incoming.headers;
+  return new Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: Buffer }>((resolve, reject) => {
+    const outgoing = httpRequest(
+      new URL(incoming.url ?? '/', target),
+      { method: incoming.method, headers: { ...headers, 'content-length': body.length } },
+      (response) => {
+        readAll(response).then((bytes) => {
+          const { 'transfer-encoding': ____, 'content-length': _____, ...own } = response.headers;
+          resolve({ status: response.statusCode ?? 500, headers: own, body: bytes });
+        }, reject);
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+}

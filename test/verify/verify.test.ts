@@ -1,0 +1,136 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { httpTransport } from '../../lib/client/transport-http.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { openEmbeddedLog } from '../../lib/server/embedded.ts';
+import { type Server, startServer } from '../../lib/server/server.ts';
+import { reportHtml } from '../../lib/verify/report-html.ts';
+import { type VerifyReport, verifyLog } from '../../lib/verify/verify.ts';
+import { runCli } from '../cli/run-cli.ts';
+import { type Fault, startBrokenServer } from './broken-server.ts';
+
+let server: Server;
+beforeAll(async () => {
+  server = await startServer({ log: await openEmbeddedLog({ memory: true }), port: 0 });
+});
+afterAll(() => server.close());
+
+async function verifyThrough(fault: Fault, isChaotic = false): Promise<{ report: VerifyReport; faultCount: number }> {
+  const proxy = await startBrokenServer(server.url, fault);
+  const transport = httpTransport({ endpoint: proxy.url });
+  try {
+    const report = await verifyLog({
+      transport,
+      clock: systemClock,
+      seed: 1,
+      durationMs: 1_000,
+      partitionCount: 2,
+      isChaotic,
+    });
+    return { report, faultCount: proxy.faultCount() };
+  } finally {
+    await transport.close();
+    await proxy.close();
+  }
+}
+
+async function topicNames(): Promise<string[]> {
+  const transport = httpTransport({ endpoint: server.url });
+  const { body } = await transport({ method: 'GET', path: '/v1/topics', headers: {}, timeoutMs: 5_000 });
+  await transport.close();
+  return JSON.parse(Buffer.from(body).toString()).topics.map(({ topic }: { topic: string }) => topic);
+}
+
+const invariantsOf = (report: VerifyReport) => new Set(report.violations.map(({ invariant }) => invariant));
+
+describe('verify', () => {
+  test('passes an honest log, chaos and all, and leaves nothing behind', async () => {
+    const { report } = await verifyThrough('none', true);
+    expect(report).toMatchObject({ verdict: 'passed', doubts: [], violations: [], leftTopics: [] });
+    expect(report.evidence.ackedRecords).toBeGreaterThan(100);
+    expect(report.evidence.readRecords).toBeGreaterThan(report.evidence.ackedRecords);
+    expect(report.evidence.cutConnections).toBeGreaterThan(0);
+    expect(await topicNames()).toEqual([]);
+  });
+
+  test('finds a batch that was acked and dropped', async () => {
+    const { report, faultCount } = await verifyThrough('drop');
+    expect(faultCount).toBeGreaterThan(0);
+    expect(report.verdict).toBe('failed');
+    expect(invariantsOf(report)).toContain('ackedIsReadable');
+  });
+
+  test('finds a batch that was appended twice', async () => {
+    const { report, faultCount } = await verifyThrough('repeat');
+    expect(faultCount).toBeGreaterThan(0);
+    expect(report.verdict).toBe('failed');
+    expect(invariantsOf(report)).toContain('nothingAppearsTwice');
+    expect(await topicNames()).toEqual([]);
+  });
+
+  test('finds batches that changed places', async () => {
+    const { report, faultCount } = await verifyThrough('reorder');
+    expect(faultCount).toBeGreaterThan(0);
+    expect(report.verdict).toBe('failed');
+    expect(invariantsOf(report)).toContain('ackedIsReadable');
+    // Every anomaly is drawn, with those who took part in it.
+    const html = reportHtml(report, 'http://example.invalid/<a>');
+    expect(html).toContain('millrace verify: <b>failed</b>');
+    expect(html).toContain('http://example.invalid/&lt;a&gt;');
+    expect(html.match(/<svg/g)).toHaveLength(Math.min(20, report.violations.length));
+  });
+
+  test('proves nothing when it is interrupted', async () => {
+    const transport = httpTransport({ endpoint: server.url });
+    const options = { transport, clock: systemClock, seed: 1, durationMs: 60_000, partitionCount: 1, isChaotic: false };
+    const report = await verifyLog({ ...options, signal: AbortSignal.timeout(500) });
+    await transport.close();
+    expect(report).toMatchObject({ verdict: 'unproven', doubts: expect.arrayContaining(['it was interrupted']) });
+  });
+});
+
+describe('millrace verify', () => {
+  test('ends with 0 for a log that kept its promises, and writes the reports asked for', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));
+    try {
+      const html = join(folder, 'report.html');
+      const run = await runCli([
+        'verify',
+        '--endpoint',
+        server.url,
+        '--seconds',
+        '2',
+        '--seed',
+        '7',
+        '--json',
+        '--html',
+        html,
+      ]);
+      expect(run.stderr).toContain('kept every promise');
+      expect(run.exitCode).toBe(0);
+      expect(JSON.parse(run.stdout)).toMatchObject({ verdict: 'passed', seed: 7, violations: [], leftTopics: [] });
+      expect(readFileSync(html, 'utf8')).toContain('millrace verify: <b>passed</b>');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('ends with 1 and tells what happened when a promise was broken, or nobody is there', async () => {
+    const proxy = await startBrokenServer(server.url, 'repeat');
+    const broken = await runCli(['verify', '--endpoint', proxy.url, '--seconds', '1']);
+    await proxy.close();
+    expect(broken.exitCode).toBe(1);
+    expect(broken.stdout).toContain('nothingAppearsTwice');
+    expect(broken.stderr).toContain('broke its promises');
+    const nobody = await runCli(['verify', '--endpoint', proxy.url, '--seconds', '1']);
+    expect(nobody.exitCode).toBe(1);
+    expect(nobody.stderr).toContain('Start a log with "millrace dev"');
+  });
+
+  test('ends with 2 for what it cannot do', async () => {
+    const run = await runCli(['verify', '--seconds', 'long']);
+    expect(run.exitCode).toBe(2);
+  });
+});
