@@ -8,10 +8,10 @@ import { wholeEventStreamMsMax } from './event-stream.ts';
 import { createHandlers, type OtherEvents } from './handler.ts';
 import type { InvokeSlot } from './invoke.ts';
 import { measuredLog } from './measured-log.ts';
-import { type PlainForm, plainFetch, plainProduce, plainTopics } from './plain-form.ts';
+import { type PlainForm, plainFetch, plainGroup, plainProduce, plainTopics } from './plain-form.ts';
 import type { Telemetry } from './telemetry.ts';
 
-export type FunctionName = 'produce' | 'fetch' | 'topics';
+export type FunctionName = 'produce' | 'fetch' | 'topics' | 'group';
 
 /**
  * The routes each function answers, by their names in `lib/api/routes.ts`, and its plain form. Producers and consumers
@@ -23,6 +23,18 @@ const doors: Readonly<Record<FunctionName, { readonly apis: readonly string[]; r
   topics: {
     apis: ['createTopic', 'listTopics', 'describeTopic', 'alterTopic', 'deleteTopic', 'openapi', 'health'],
     plain: plainTopics,
+  },
+  group: {
+    apis: [
+      'heartbeat',
+      'commitOffsets',
+      'fetchGroupOffsets',
+      'resetGroupOffsets',
+      'listGroups',
+      'describeGroup',
+      'deleteGroup',
+    ],
+    plain: plainGroup,
   },
 };
 

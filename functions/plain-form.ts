@@ -11,12 +11,18 @@
  * | topics   | `{"action":"create","topic","partitions","config"}`, `alter` the same         | create, alter        |
  * |          | `{"action":"describe","topic"}`, `delete` the same                           | describe, delete     |
  * |          | `{"action":"list","limit","after"}`                                          | list                 |
+ * | group    | `{"action":"heartbeat","group","memberId","memberEpoch",...}`                | heartbeat            |
+ * |          | `{"action":"commit","group","offsets":[{"topic","partition","offset"}]}`     | commit offsets       |
+ * |          | `{"action":"offsets","group","topic"}`                                       | committed offsets    |
+ * |          | `{"action":"reset","group","topic","to"}`                                    | reset offsets        |
+ * |          | `{"action":"describe","group"}`, `delete` the same                           | describe, delete     |
+ * |          | `{"action":"list","limit","after"}`                                          | list                 |
  *
- * All members but `topic` and `action` are passed on as they are, so the app says what is wrong with them.
+ * All members but `topic`, `group` and `action` are passed on as they are, so the app says what is wrong with them.
  */
 
 import { type ErrorCode, LogError } from '../lib/errors.ts';
-import { parseTopicName } from '../lib/ids.ts';
+import { parseGroupId, parseTopicName } from '../lib/ids.ts';
 import { type Problem, problemToError } from '../lib/wire.ts';
 import type { Answer, EventRequest } from './events.ts';
 
@@ -57,6 +63,19 @@ export const plainTopics: PlainForm = (event) => {
   throw unknownForm(event, '{"action"} of create, list, describe, alter, delete');
 };
 
+export const plainGroup: PlainForm = (event) => {
+  const { action, ...rest } = event;
+  const { group, ...members } = rest;
+  if (action === 'list') return withQuery('/v1/groups', rest);
+  if (action === 'heartbeat') return withJson('POST', `${pathOfGroup(group)}/heartbeat`, members);
+  if (action === 'commit') return withJson('POST', `${pathOfGroup(group)}/offsets`, members);
+  if (action === 'offsets') return withQuery(`${pathOfGroup(group)}/offsets`, members);
+  if (action === 'reset') return withJson('POST', `${pathOfGroup(group)}/offsets/reset`, members);
+  if (action === 'describe') return withQuery(pathOfGroup(group), members);
+  if (action === 'delete') return { ...withQuery(pathOfGroup(group), members), method: 'DELETE' };
+  throw unknownForm(event, '{"action"} of heartbeat, commit, offsets, reset, list, describe, delete');
+};
+
 /** The JSON body, null where there is none. Throws `PlainError` for any failure, that of a single partition included. */
 export function plainResult({ status, body }: Answer): unknown {
   const json = body.byteLength === 0 ? null : JSON.parse(Buffer.from(body).toString());
@@ -86,6 +105,10 @@ function unknownForm(event: Members, forms: string): LogError {
 
 function pathOf(topic: unknown): string {
   return `/v1/topics/${parseTopicName(topic)}`;
+}
+
+function pathOfGroup(group: unknown): string {
+  return `/v1/groups/${parseGroupId(group)}`;
 }
 
 function segment(name: string, value: unknown): string {

@@ -80,6 +80,8 @@ function requestLine(finished: FinishedInvoke) {
     ...(line?.method !== undefined && { method: line.method }),
     ...(line?.topic !== undefined && { topic: line.topic }),
     ...(line?.partition !== undefined && { partition: line.partition }),
+    ...(line?.groupId !== undefined && { groupId: line.groupId }),
+    ...(line?.memberEpoch !== undefined && { memberEpoch: line.memberEpoch }),
     status,
     ...(code !== undefined && { code }),
     durationMs,

@@ -1,11 +1,12 @@
 /**
  * A client from the variables that the construct `Millrace` gives a function with `connect`:
  *
- * | variables                                                                           | door     |
- * |-------------------------------------------------------------------------------------|----------|
- * | MILLRACE_BUCKET, MILLRACE_TABLE                                                     | `direct` |
- * | MILLRACE_PRODUCE_FUNCTION, MILLRACE_FETCH_FUNCTION, MILLRACE_TOPICS_FUNCTION        | `invoke` |
- * | MILLRACE_ENDPOINT                                                                   | `http`   |
+ * | variables                                                                                   | door     |
+ * |---------------------------------------------------------------------------------------------|----------|
+ * | MILLRACE_BUCKET, MILLRACE_TABLE                                                             | `direct` |
+ * | MILLRACE_PRODUCE_FUNCTION, MILLRACE_FETCH_FUNCTION, MILLRACE_TOPICS_FUNCTION,               | `invoke` |
+ * | MILLRACE_GROUP_FUNCTION                                                                     |          |
+ * | MILLRACE_ENDPOINT                                                                           | `http`   |
  *
  * The first door whose variables are there is taken; `direct` by `millrace/direct` alone.
  */
@@ -20,6 +21,9 @@ export interface EnvironmentOptions<Door extends string = 'invoke' | 'http'> {
   readonly via?: Door;
 }
 
+const invokeNames =
+  'MILLRACE_PRODUCE_FUNCTION, MILLRACE_FETCH_FUNCTION, MILLRACE_TOPICS_FUNCTION or MILLRACE_GROUP_FUNCTION';
+
 /**
  * ```ts
  * const log = fromEnvironment(process.env);
@@ -32,17 +36,22 @@ export function fromEnvironment(environment: Environment, { via }: EnvironmentOp
     MILLRACE_PRODUCE_FUNCTION: produce,
     MILLRACE_FETCH_FUNCTION: fetch,
     MILLRACE_TOPICS_FUNCTION: topics,
+    MILLRACE_GROUP_FUNCTION: group,
   } = environment;
-  if (via !== 'http' && (produce || fetch || topics)) {
+  if (via !== 'http' && (produce || fetch || topics || group)) {
     return new Millrace({
-      invoke: { ...(produce && { produce }), ...(fetch && { fetch }), ...(topics && { topics }) },
+      invoke: {
+        ...(produce && { produce }),
+        ...(fetch && { fetch }),
+        ...(topics && { topics }),
+        ...(group && { group }),
+      },
     });
   }
   if (via !== 'invoke' && endpoint) return new Millrace({ endpoint });
-  const names = [
-    ...(via === 'http' ? [] : ['MILLRACE_PRODUCE_FUNCTION, MILLRACE_FETCH_FUNCTION or MILLRACE_TOPICS_FUNCTION']),
-    ...(via === 'invoke' ? [] : ['MILLRACE_ENDPOINT']),
-  ].join(', or ');
+  const names = [...(via === 'http' ? [] : [invokeNames]), ...(via === 'invoke' ? [] : ['MILLRACE_ENDPOINT'])].join(
+    ', or ',
+  );
   throw new LogError('INVALID_REQUEST', `the environment names no log; set ${names}`);
 }
 

@@ -16,7 +16,7 @@ import {
   type TransportResponse,
 } from './transport.ts';
 
-/** Names or ARNs of the functions, in `produce`, `fetch` and `topics`; those that are not used can be left out. */
+/** Names or ARNs of the functions, in `produce`, `fetch`, `topics` and `group`; those that are not used can be left out. */
 export interface InvokeOptions {
   /** Used by producers. */
   readonly produce?: string;
@@ -24,6 +24,8 @@ export interface InvokeOptions {
   readonly fetch?: string;
   /** Used by `admin`. */
   readonly topics?: string;
+  /** Used by consumers of a group, and by `admin` for groups. */
+  readonly group?: string;
   /** @default what the AWS SDK finds: environment or profile */
   readonly region?: string;
   /** A `LambdaClient` of your own. Make it with `maxAttempts: 1`: what can be tried again is decided here. */
@@ -41,7 +43,7 @@ interface InvokeOutput {
   readonly Payload?: Uint8Array;
 }
 
-type FunctionRole = 'produce' | 'fetch' | 'topics';
+type FunctionRole = 'produce' | 'fetch' | 'topics' | 'group';
 
 const lambdaPackage = '@aws-sdk/client-lambda';
 /** As many as over HTTP: each invoke holds a connection until its answer. */
@@ -104,12 +106,13 @@ async function openClient({ client, region }: InvokeOptions): Promise<{
   return { client: own, InvokeCommand };
 }
 
-function describe({ produce, fetch, topics }: InvokeOptions): string {
-  return `functions ${[produce, fetch, topics].filter((name) => name !== undefined).join(', ')}`;
+function describe({ produce, fetch, topics, group }: InvokeOptions): string {
+  return `functions ${[produce, fetch, topics, group].filter((name) => name !== undefined).join(', ')}`;
 }
 
 /** Each function answers only what its callers are allowed; what producer and consumer ask about topics, theirs answer. */
 function functionFor({ method, path, role }: TransportRequest): FunctionRole {
+  if (/^\/v1\/groups(\/|$)/.test(path)) return 'group';
   if (role !== undefined) return role === 'producer' ? 'produce' : 'fetch';
   if (path === '/v1/producers') return 'produce';
   if (method === 'POST' && /^\/v1\/topics\/[^/]+\/(records|batches)$/.test(path)) return 'produce';

@@ -50,7 +50,7 @@ async function openDoor(door: Door, log: OpenLog): Promise<Transport> {
   }
   if (door === 'invoke') {
     const client = lambdaOver(log);
-    const functions = { produce: 'produce', fetch: 'fetch', topics: 'topics', client };
+    const functions = { produce: 'produce', fetch: 'fetch', topics: 'topics', group: 'group', client };
     return closing(invokeTransport(functions, systemClock), async () => {
       client.destroy();
       await log.close();

@@ -6,6 +6,7 @@ const functions = {
   MILLRACE_PRODUCE_FUNCTION: 'log-produce',
   MILLRACE_FETCH_FUNCTION: 'log-fetch',
   MILLRACE_TOPICS_FUNCTION: 'log-topics',
+  MILLRACE_GROUP_FUNCTION: 'log-group',
 };
 
 beforeEach(() => {
@@ -49,7 +50,7 @@ test('a client from the environment asks the endpoint when it names no function,
 
 test('an environment that names no log is told what to set', () => {
   expect(() => fromEnvironment({ MILLRACE_ENDPOINT: '' })).toThrow(
-    'the environment names no log; set MILLRACE_PRODUCE_FUNCTION, MILLRACE_FETCH_FUNCTION or MILLRACE_TOPICS_FUNCTION, or MILLRACE_ENDPOINT',
+    'the environment names no log; set MILLRACE_PRODUCE_FUNCTION, MILLRACE_FETCH_FUNCTION, MILLRACE_TOPICS_FUNCTION or MILLRACE_GROUP_FUNCTION, or MILLRACE_ENDPOINT',
   );
   expect(() => fromEnvironment(functions, { via: 'http' })).toThrow(
     'the environment names no log; set MILLRACE_ENDPOINT',

@@ -15,12 +15,12 @@ const answerBytesMax = 6_291_556;
 const timeoutMs = 28_000;
 
 /**
- * The functions `produce`, `fetch` and `topics` over one log. A bug in them is thrown into the test's lap, until `destroy`:
+ * The functions `produce`, `fetch`, `topics` and `group` over one log. A bug in them is thrown into the test's lap, until `destroy`:
  * an invoke whose caller has gone runs on, and finds the log closed.
  */
 export function lambdaOver(log: OpenLog): InvokeClient & { destroy(): void } {
   let isDestroyed = false;
-  const idle: Record<FunctionName, Handler[]> = { produce: [], fetch: [], topics: [] };
+  const idle: Record<FunctionName, Handler[]> = { produce: [], fetch: [], topics: [], group: [] };
   const telemetry = {
     finished: () => {},
     failed: (error: unknown) => {

@@ -15,7 +15,7 @@ import { type InvokeOptions, invokeTransport } from '../../lib/client/transport-
 import { systemClock } from '../../lib/clock.ts';
 import { listenToBodies } from './http-server.ts';
 
-const functions = { produce: 'log-produce', fetch: 'log-fetch', topics: 'log-topics' };
+const functions = { produce: 'log-produce', fetch: 'log-fetch', topics: 'log-topics', group: 'log-group' };
 const get: TransportRequest = { method: 'GET', path: '/v1/health', headers: {}, timeoutMs: 5_000 };
 const encode = (value: unknown) => ({ StatusCode: 200, Payload: Buffer.from(JSON.stringify(value)) });
 const ok = encode({ status: 200, headers: {}, body: '{}', isBase64Encoded: false });
@@ -43,6 +43,9 @@ test.each([
   ['DELETE', '/v1/topics/records', undefined, 'log-topics'],
   ['GET', '/v1/topics', undefined, 'log-topics'],
   ['GET', '/v1/health', undefined, 'log-topics'],
+  ['GET', '/v1/groups', undefined, 'log-group'],
+  ['POST', '/v1/groups/billing/heartbeat', undefined, 'log-group'],
+  ['POST', '/v1/groups/billing/offsets', 'consumer', 'log-group'],
 ] as const)('%s %s of %s goes to %s', async (method, path, role, name) => {
   const seen: (string | undefined)[] = [];
   const transport = invoking(({ FunctionName }) => {

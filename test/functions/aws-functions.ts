@@ -54,7 +54,7 @@ export async function startAwsFunctions(): Promise<AwsFunctions> {
     started.push(fn);
     return fn;
   };
-  const shared = { produce: start('produce'), fetch: start('fetch'), topics: start('topics') };
+  const shared = { produce: start('produce'), fetch: start('fetch'), topics: start('topics'), group: start('group') };
   return {
     folder,
     bundleBytes,

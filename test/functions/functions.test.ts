@@ -49,23 +49,27 @@ describe.skipIf(dynamoDbMissing)(`the bundled functions${dynamoDbMissing ?? ''}`
   test('each is one module of less than 500 KB, its codecs, and a source map', () => {
     expect(functions.bundleBytes.produce).toBeLessThan(bundleBytesMax);
     expect(functions.bundleBytes.fetch).toBeLessThan(bundleBytesMax);
-    for (const name of ['produce', 'fetch', 'topics']) {
+    expect(functions.bundleBytes.group).toBeLessThan(bundleBytesMax);
+    for (const name of ['produce', 'fetch', 'topics', 'group']) {
       const files = readdirSync(join(functions.folder, name)).sort();
       expect(files, name).toEqual(['index.mjs', 'index.mjs.map', 'native.wasm']);
     }
   });
 
-  test.each(['produce', 'fetch', 'topics'] as const)('%s is loaded with less than 150 ms of work', async (name) => {
-    const loads: number[] = [];
-    for (let start = 0; start < 3; start++) {
-      const fn = functions.start(name);
-      const { logLines } = await fn.invoke({ method: 'GET', path: '/v1/health' });
-      loads.push(Number(/([\d.]+) ms of processor time/.exec(logLines.join('\n'))?.[1]));
-      await fn.close();
-    }
-    // The least of them, and not by the clock: that tells how busy this machine is.
-    expect(Math.min(...loads)).toBeLessThan(loadMsMax);
-  });
+  test.each(['produce', 'fetch', 'topics', 'group'] as const)(
+    '%s is loaded with less than 150 ms of work',
+    async (name) => {
+      const loads: number[] = [];
+      for (let start = 0; start < 3; start++) {
+        const fn = functions.start(name);
+        const { logLines } = await fn.invoke({ method: 'GET', path: '/v1/health' });
+        loads.push(Number(/([\d.]+) ms of processor time/.exec(logLines.join('\n'))?.[1]));
+        await fn.close();
+      }
+      // The least of them, and not by the clock: that tells how busy this machine is.
+      expect(Math.min(...loads)).toBeLessThan(loadMsMax);
+    },
+  );
 
   test('every form of event reaches the one log', async () => {
     const topic = await newTopic(2);
@@ -92,6 +96,33 @@ describe.skipIf(dynamoDbMissing)(`the bundled functions${dynamoDbMissing ?? ''}`
     const { payload } = await functions.invoke('fetch', eventOf('plain-offsets', topic));
     expect(payload).toEqual({ offset: recordCount, timestamp: null });
     expect((await functions.invoke('topics', eventOf('plain-delete', topic))).payload).toBeNull();
+  });
+
+  test('a group is joined, committed in and reset to a time, over DynamoDB and S3', async () => {
+    const topic = await newTopic(2);
+    const group = (action: string, rest: object) =>
+      functions.invoke('group', { action, group: `of-${topic}`, ...rest }).then((result) => {
+        expect(result.error, action).toBeUndefined();
+        return result;
+      });
+    const timestamp = 1_700_000_000_000;
+    for (const at of [0, 1, 2]) {
+      const records = [{ partition: 1, value: 'v', timestamp: timestamp + at }];
+      await functions.invoke('produce', { topic, records });
+    }
+    const joined = await group('heartbeat', { memberId: 'first', memberEpoch: 0, topics: [topic] });
+    expect(joined.payload).toMatchObject({ memberEpoch: 1, assignment: [{ topic, partitions: [0, 1] }] });
+    expect(lineOf(joined)).toMatchObject({ api: 'heartbeat', groupId: `of-${topic}`, memberEpoch: 0, s3Requests: 0 });
+    const quiet = await group('heartbeat', { memberId: 'first', memberEpoch: 1 });
+    expect(lineOf(quiet)).toMatchObject({ dynamoDbRequests: 2, writeUnits: 1, readUnits: 1 });
+    const offsets = [{ topic, partition: 1, offset: 3 }];
+    await group('commit', { memberId: 'first', memberEpoch: 1, offsets });
+    expect((await group('describe', {})).payload.partitions).toMatchObject([{ lag: null }, { lag: 0 }]);
+    await group('heartbeat', { memberId: 'first', memberEpoch: -1 });
+    const reset = await group('reset', { topic, partitions: [1], to: timestamp + 1 });
+    expect(reset.payload).toMatchObject({ offsets: [{ partition: 1, offset: 1 }] });
+    expect(lineOf(reset).s3Requests).toBe(1);
+    expect((await group('delete', {})).payload).toBeNull();
   });
 
   test('only the topics function has the OpenAPI document', async () => {

@@ -40,7 +40,7 @@ export function openMemoryFunctions(over: (log: OpenLog) => OpenLog = (log) => l
     const parts = { log: over(log), clock, slot: new InvokeSlot(clock), telemetry, isStreaming };
     return composeFunction(name, parts, name === 'topics' ? topicResource : undefined);
   };
-  const names = ['produce', 'fetch', 'topics'] as const;
+  const names = ['produce', 'fetch', 'topics', 'group'] as const;
   const buffered = new Map(names.map((name) => [name, compose(name, false)]));
   const streaming = new Map(names.map((name) => [name, compose(name, true)]));
   return {
