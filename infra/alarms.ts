@@ -47,6 +47,7 @@ export function createAlarms(log: Millrace, props: AlarmsProps): Alarm[] {
       ['ProduceThrottles', log.produceFunction.metricThrottles(sum), 1, 2, throttled('produce')],
       ['FetchThrottles', log.fetchFunction.metricThrottles(sum), 1, 2, throttled('fetch')],
       ['TopicsThrottles', log.topicsFunction.metricThrottles(sum), 1, 2, throttled('topics')],
+      ['GroupThrottles', log.groupFunction.metricThrottles(sum), 1, 2, throttled('group')],
       ['TableWriteThrottles', log.table.metric('WriteThrottleEvents', sum), 1, 2, throttledTable],
       ['TableReadThrottles', log.table.metric('ReadThrottleEvents', sum), 1, 2, throttledTable],
     ];

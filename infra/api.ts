@@ -69,6 +69,15 @@ export const methods: Readonly<Record<FunctionName, readonly `${string} /v1/${st
     'GET /v1/openapi.json',
     'GET /v1/health',
   ],
+  group: [
+    'GET /v1/groups',
+    'GET /v1/groups/{group}',
+    'DELETE /v1/groups/{group}',
+    'POST /v1/groups/{group}/heartbeat',
+    'GET /v1/groups/{group}/offsets',
+    'POST /v1/groups/{group}/offsets',
+    'POST /v1/groups/{group}/offsets/reset',
+  ],
 };
 
 export function createApi(

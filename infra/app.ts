@@ -17,6 +17,7 @@ const outputs = {
   ProduceFunction: log.produceFunction.functionName,
   FetchFunction: log.fetchFunction.functionName,
   TopicsFunction: log.topicsFunction.functionName,
+  GroupFunction: log.groupFunction.functionName,
 };
 for (const [name, value] of Object.entries(outputs)) new CfnOutput(stack, name, { value });
 

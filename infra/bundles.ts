@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-export type FunctionName = 'produce' | 'fetch' | 'topics';
+export type FunctionName = 'produce' | 'fetch' | 'topics' | 'group';
 
 /**
  * The folder with `index.mjs` of a function: `dist/functions` seen from the sources, `../functions` seen from

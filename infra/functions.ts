@@ -1,4 +1,4 @@
-/** The three functions: what each is called by is written in `api.ts`, what each may do in `grants.ts`. */
+/** The four functions: what each is called by is written in `api.ts`, what each may do in `grants.ts`. */
 
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -10,7 +10,7 @@ import { bundleFolder, type FunctionName } from './bundles.ts';
 export interface FunctionOptions {
   /**
    * MiB. Processing power comes with it: a whole processor at 1,769 MiB.
-   * @default 1024, for topics 512
+   * @default 1024, for topics and groups 512
    */
   readonly memorySize?: number;
   /**
@@ -32,6 +32,8 @@ export interface FunctionsProps {
   readonly fetch?: FunctionOptions;
   /** @default memory and time as `FunctionOptions` says */
   readonly topics?: FunctionOptions;
+  /** @default memory and time as `FunctionOptions` says */
+  readonly group?: FunctionOptions;
   /**
    * How long the logs of functions and API are kept.
    * @default RetentionDays.ONE_MONTH
@@ -80,6 +82,8 @@ export function createFunction(
 function defaultsOf(name: FunctionName, responseStreaming = false): FunctionOptions {
   // A topic of many partitions takes a while to make and to delete, and CloudFormation waits.
   if (name === 'topics') return { memorySize: 512, timeout: Duration.minutes(5) };
+  // A heartbeat waits for DynamoDB and has next to nothing to compute.
+  if (name === 'group') return { memorySize: 512, timeout: Duration.seconds(28) };
   // An event stream lasts up to 5 minutes (`limits.eventStreamMsMax`).
   const isStreamed = responseStreaming && name === 'fetch';
   return { memorySize: 1024, timeout: isStreamed ? Duration.minutes(6) : Duration.seconds(28) };

@@ -49,7 +49,7 @@ const storeAccess: Readonly<Record<Access, StoreAccess>> = {
 
 /** Throws when the topic's id is not known: the grant would silently reach every topic. */
 export function grantDirect(
-  { bucket, table, encryptionKey }: Stores,
+  stores: Stores,
   access: Access,
   topic: GrantedTopic | undefined,
   grantee: IGrantable,
@@ -61,35 +61,44 @@ export function grantDirect(
     );
   }
   const { ofTopic, shared, objects } = storeAccess[access];
-  const onTable = (names: readonly string[], leadingKey: string | undefined) =>
-    Grant.addToPrincipal({
-      grantee,
-      actions: names.map((name) => `dynamodb:${name}`),
-      resourceArns: [table.tableArn],
-      ...(leadingKey !== undefined && {
-        conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [leadingKey] } },
-      }),
-    });
-
+  const onTable = (names: readonly string[], leadingKey?: string) => grantTable(stores, grantee, names, leadingKey);
   const grants = isScoped
     ? [
         onTable(ofTopic, `${topic.topicId}/*`),
         ...Object.entries(shared).map(([leadingKey, names]) => onTable(names, leadingKey)),
       ]
-    : [onTable([...new Set([...ofTopic, ...Object.values(shared).flat()])], undefined)];
-  if (objects.length > 0) {
-    const resourceArns = [bucket.arnForObjects('*')];
-    acknowledgeWildcards(
-      grantee,
-      resourceArns,
-      'An object holds record batches of several topics under a random name.',
-    );
-    grants.push(Grant.addToPrincipal({ grantee, actions: objects.map((name) => `s3:${name}`), resourceArns }));
-  }
-  if (encryptionKey !== undefined) {
-    grants.push(Grant.addToPrincipal({ grantee, actions: keyActions, resourceArns: [encryptionKey.keyArn] }));
-  }
-  return grants.reduce((all, grant) => all.combine(grant));
+    : [onTable([...new Set([...ofTopic, ...Object.values(shared).flat()])])];
+  if (objects.length > 0) grants.push(grantObjects(stores, grantee, objects));
+  return [...grants, grantKey(stores, grantee)].reduce((all, grant) => all.combine(grant));
+}
+
+/** Actions on the table, all of it or the items of one partition key. */
+export function grantTable(
+  { table }: Stores,
+  grantee: IGrantable,
+  names: readonly string[],
+  leadingKey?: string,
+): Grant {
+  return Grant.addToPrincipal({
+    grantee,
+    actions: names.map((name) => `dynamodb:${name}`),
+    resourceArns: [table.tableArn],
+    ...(leadingKey !== undefined && {
+      conditions: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [leadingKey] } },
+    }),
+  });
+}
+
+export function grantObjects({ bucket }: Stores, grantee: IGrantable, names: readonly string[]): Grant {
+  const resourceArns = [bucket.arnForObjects('*')];
+  acknowledgeWildcards(grantee, resourceArns, 'An object holds record batches of several topics under a random name.');
+  return Grant.addToPrincipal({ grantee, actions: names.map((name) => `s3:${name}`), resourceArns });
+}
+
+/** To use the key of the account, where bucket and table have one. */
+export function grantKey({ encryptionKey }: Stores, grantee: IGrantable): Grant {
+  if (encryptionKey === undefined) return Grant.drop(grantee, 'there is no key');
+  return Grant.addToPrincipal({ grantee, actions: keyActions, resourceArns: [encryptionKey.keyArn] });
 }
 
 /**

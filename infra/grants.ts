@@ -7,6 +7,8 @@
  * | `invoke` | lambda:InvokeFunction on one function       | every topic: IAM does not see what an invocation carries          |
  * | `direct` | single actions on the table and the bucket  | see `grants-direct.ts`: the index of this topic, and of the       |
  * |          |                                             | objects all whose names are known                                 |
+ *
+ * Groups have grants of their own, in `grants-group.ts`; who manages the log manages them all.
  */
 
 import type { RestApi } from 'aws-cdk-lib/aws-apigateway';
@@ -35,6 +37,7 @@ export interface Grantor extends Stores {
   readonly produceFunction: LambdaFunction;
   readonly fetchFunction: LambdaFunction;
   readonly topicsFunction: LambdaFunction;
+  readonly groupFunction: LambdaFunction;
 }
 
 /** As much of a topic as grants need. */
@@ -62,10 +65,21 @@ const paths: Readonly<Record<Access, readonly string[]>> = {
   manage: ['GET /v1/topics/{topic}', 'PATCH /v1/topics/{topic}', 'DELETE /v1/topics/{topic}'],
 };
 
-/** Paths that name no topic: only for those who manage all of them. */
-const pathsOfAllTopics = ['POST /v1/topics', 'GET /v1/topics'];
+/** Only for those who manage the whole log: paths that name no topic, and every group but what its members send. */
+const pathsOfLog = [
+  'POST /v1/topics',
+  'GET /v1/topics',
+  'GET /v1/groups',
+  'GET /v1/groups/*',
+  'DELETE /v1/groups/*',
+  'POST /v1/groups/*/offsets/reset',
+];
 
-const functionOf: Readonly<Record<Access, FunctionName>> = { produce: 'produce', consume: 'fetch', manage: 'topics' };
+const functionsOf: Readonly<Record<Access, readonly FunctionName[]>> = {
+  produce: ['produce'],
+  consume: ['fetch'],
+  manage: ['topics'],
+};
 
 /**
  * Grants `access` to one topic, or to all when `topic` is undefined. There is no grant to produce to all topics over HTTP:
@@ -78,23 +92,32 @@ export function grantAccess(
   grantee: IGrantable,
   { via = 'http' }: GrantOptions = {},
 ): Grant {
-  if (via === 'http') return grantHttp(grantor, access, topic?.topicName, grantee);
-  if (via === 'invoke') return grantInvoke(grantor, functionOf[access], grantee);
+  const isOfLog = topic === undefined && access === 'manage';
+  if (via === 'http') {
+    const lines = [...paths[access], ...(isOfLog ? pathsOfLog : [])];
+    return grantPaths(
+      grantor,
+      lines.map((line) => line.replace('{topic}', topic?.topicName ?? '*')),
+      grantee,
+    );
+  }
+  if (via === 'invoke')
+    return grantInvoke(grantor, [...functionsOf[access], ...(isOfLog ? (['group'] as const) : [])], grantee);
   return grantDirect(grantor, access, topic, grantee);
 }
 
-function grantHttp({ api }: Grantor, access: Access, topicName: string | undefined, grantee: IGrantable): Grant {
-  const isOfAll = topicName === undefined && access === 'manage';
-  const resourceArns = [...paths[access], ...(isOfAll ? pathsOfAllTopics : [])].map((line) => {
-    const [method, path = ''] = line.replace('{topic}', topicName ?? '*').split(' ');
+/** Each line is a method and a path. */
+export function grantPaths({ api }: Grantor, lines: readonly string[], grantee: IGrantable): Grant {
+  const resourceArns = lines.map((line) => {
+    const [method, path = ''] = line.split(' ');
     return api.arnForExecuteApi(method, path, api.deploymentStage.stageName);
   });
-  acknowledgeWildcards(grantee, resourceArns, 'Topics are made and given partitions while callers run.');
+  acknowledgeWildcards(grantee, resourceArns, 'Topics and groups are made, and partitions added, while callers run.');
   return Grant.addToPrincipal({ grantee, actions: ['execute-api:Invoke'], resourceArns });
 }
 
-function grantInvoke(grantor: Grantor, name: FunctionName, grantee: IGrantable): Grant {
+function grantInvoke(grantor: Grantor, names: readonly FunctionName[], grantee: IGrantable): Grant {
   // Without the `:*` of CDK's own grantInvoke: there are no versions and no aliases.
-  const resourceArns = [grantor[`${name}Function`].functionArn];
+  const resourceArns = names.map((name) => grantor[`${name}Function`].functionArn);
   return Grant.addToPrincipal({ grantee, actions: ['lambda:InvokeFunction'], resourceArns });
 }

@@ -1,5 +1,5 @@
 /**
- * A log of your own account: a bucket, a table, three functions and an API in front of them.
+ * A log of your own account: a bucket, a table, four functions and an API in front of them.
  *
  * ```ts
  * const log = new Millrace(this, 'Log');
@@ -23,6 +23,7 @@ import { type AlarmsProps, createAlarms } from './alarms.ts';
 import { type ApiProps, createApi } from './api.ts';
 import { createFunction, createLogGroup, type FunctionsProps } from './functions.ts';
 import { type GrantOptions, grantAccess } from './grants.ts';
+import { grantGroup, grantGroups } from './grants-group.ts';
 import { logMetric } from './metrics.ts';
 import { createBucket, createTable, type StorageProps } from './storage.ts';
 
@@ -36,6 +37,8 @@ export class Millrace extends Construct {
   readonly fetchFunction: LambdaFunction;
   /** Serves topics, and as a custom resource the construct `Topic`. */
   readonly topicsFunction: LambdaFunction;
+  /** Serves consumer groups. */
+  readonly groupFunction: LambdaFunction;
   readonly api: RestApi;
   /** What clients are given, without a slash at its end: `https://….execute-api.….amazonaws.com/prod`. */
   readonly endpoint: string;
@@ -54,10 +57,16 @@ export class Millrace extends Construct {
       environment: { ...environment, ...(responseStreaming && { MILLRACE_RESPONSE_STREAMING: '1' }) },
     });
     this.topicsFunction = createFunction(this, 'topics', { ...props, environment });
+    this.groupFunction = createFunction(this, 'group', { ...props, environment });
 
     this.api = createApi(this, {
       ...props,
-      functions: { produce: this.produceFunction, fetch: this.fetchFunction, topics: this.topicsFunction },
+      functions: {
+        produce: this.produceFunction,
+        fetch: this.fetchFunction,
+        topics: this.topicsFunction,
+        group: this.groupFunction,
+      },
       logGroup: accessLog ? createLogGroup(this, 'AccessLog', props) : undefined,
       tracing,
     });
@@ -68,9 +77,11 @@ export class Millrace extends Construct {
     grantAccess(this, 'produce', undefined, this.produceFunction, { via: 'direct' });
     grantAccess(this, 'consume', undefined, this.fetchFunction, { via: 'direct' });
     grantAccess(this, 'manage', undefined, this.topicsFunction, { via: 'direct' });
+    grantGroups(this, this.groupFunction);
     // S3 tells an object that is gone from one that is forbidden only to those who may list.
-    const actions = ['s3:ListBucket'];
-    Grant.addToPrincipal({ grantee: this.fetchFunction, actions, resourceArns: [this.bucket.bucketArn] });
+    for (const grantee of [this.fetchFunction, this.groupFunction]) {
+      Grant.addToPrincipal({ grantee, actions: ['s3:ListBucket'], resourceArns: [this.bucket.bucketArn] });
+    }
   }
 
   /** What a program needs to find this log by one door, under the names that `fromEnvironment` looks for. */
@@ -83,6 +94,7 @@ export class Millrace extends Construct {
       MILLRACE_PRODUCE_FUNCTION: this.produceFunction.functionName,
       MILLRACE_FETCH_FUNCTION: this.fetchFunction.functionName,
       MILLRACE_TOPICS_FUNCTION: this.topicsFunction.functionName,
+      MILLRACE_GROUP_FUNCTION: this.groupFunction.functionName,
     };
   }
 
@@ -92,8 +104,17 @@ export class Millrace extends Construct {
   }
 
   /**
-   * Create and list topics; describe, alter and delete every one. Over HTTP this reaches what lies below the path of a
-   * topic too, with the same methods: who may describe every topic may fetch from it.
+   * All that is done with one group: be a member, commit and reset offsets, describe and delete it. Over HTTP of this group
+   * and no other; an `invoke` reaches every group. A consumer needs `grantConsume` of its topics too.
+   */
+  grantGroup(grantee: IGrantable, group: string, options?: GrantOptions): Grant {
+    return grantGroup(this, group, grantee, options);
+  }
+
+  /**
+   * Create and list topics; describe, alter and delete every one. List groups; describe, reset and delete every one. Over
+   * HTTP this reaches what lies below the path of a topic too, with the same methods: who may describe every topic may
+   * fetch from it.
    */
   grantManage(grantee: IGrantable, options?: GrantOptions): Grant {
     return grantAccess(this, 'manage', undefined, grantee, options);

@@ -225,7 +225,7 @@ interface Shop {
   readonly table: string;
   /** The attribute by which grants name the topic. */
   readonly topicId: string;
-  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics', string>>;
+  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics' | 'group', string>>;
   readonly handler: string;
   readonly handlerRole: string;
   readonly report: string;
@@ -263,7 +263,12 @@ function readShop(synthesized: Template): Shop {
     bucket: find('AWS::S3::Bucket'),
     table: find('AWS::DynamoDB::Table'),
     topicId: `${find('Custom::MillraceTopic', (_, { topic, partitions }) => topic === 'orders' && partitions === 3)}.topicId`,
-    functions: { produce: functionOf('produce'), fetch: functionOf('fetch'), topics: functionOf('topics') },
+    functions: {
+      produce: functionOf('produce'),
+      fetch: functionOf('fetch'),
+      topics: functionOf('topics'),
+      group: functionOf('group'),
+    },
     handler,
     handlerRole,
     report,

@@ -67,8 +67,17 @@ const paths = (topic: string) => ({
   describe: [`GET /v1/topics/${topic}`],
   manage: [`PATCH /v1/topics/${topic}`, `DELETE /v1/topics/${topic}`],
 });
-const shared = ['POST /v1/topics', 'GET /v1/topics', 'POST /v1/producers'];
-const all = [...['orders', 'payments', 'orders2'].flatMap((topic) => Object.values(paths(topic)).flat()), ...shared];
+const groupPaths = (group: string) => ({
+  seen: [`GET /v1/groups/${group}`, `GET /v1/groups/${group}/offsets?topic=orders`],
+  managed: [`DELETE /v1/groups/${group}`, `POST /v1/groups/${group}/offsets/reset`],
+  members: [`POST /v1/groups/${group}/heartbeat`, `POST /v1/groups/${group}/offsets`],
+});
+const shared = ['POST /v1/topics', 'GET /v1/topics', 'POST /v1/producers', 'GET /v1/groups'];
+const all = [
+  ...['orders', 'payments', 'orders2'].flatMap((topic) => Object.values(paths(topic)).flat()),
+  ...['billing', 'audit', 'billing2'].flatMap((group) => Object.values(groupPaths(group)).flat()),
+  ...shared,
+];
 
 const orders = paths('orders');
 const payments = paths('payments');
@@ -79,9 +88,14 @@ const grants: Readonly<Record<string, readonly string[]>> = {
   PaymentsProducer: [...payments.produce, ...payments.describe, 'POST /v1/producers'],
   InvokingProducer: [],
   DirectConsumer: [],
+  BillingMember: [...Object.values(groupPaths('billing')).flat(), ...orders.consume, ...orders.describe],
+  InvokingMember: [],
+  DirectMember: [],
   Nobody: [],
-  // A `*` of IAM covers slashes: who may describe every topic may fetch from it.
-  Operator: all.filter((line) => /^\w+ \/v1\/topics(\/\w+)?$|^GET .*\/partitions/.test(line)),
+  // A `*` of IAM covers slashes: who may describe every topic may fetch from it. What members send is not the operator's.
+  Operator: all.filter((line) =>
+    /^\w+ \/v1\/topics(\/\w+)?$|^GET .*\/partitions|^(GET|DELETE) \/v1\/groups|\/reset$/.test(line),
+  ),
 };
 
 test.for(Object.entries(grants))('%s may send what was granted and nothing else', async ([role, allowed]) => {
@@ -101,6 +115,17 @@ test('who may produce to orders is refused on payments, in the words of every ot
     detail: expect.stringMatching(
       /^User: .*OrdersProducer.* is not authorized to perform: execute-api:Invoke on resource: .*\/prod\/POST\/v1\/topics\/payments\/records$/,
     ),
+  });
+  expect(calls).toEqual([]);
+});
+
+test('who is in billing is refused in audit, in the words of every other error', async () => {
+  const answer = await send('BillingMember', 'POST /v1/groups/audit/heartbeat', { body: '{"memberEpoch":0}' });
+  expect(answer.status).toBe(403);
+  expect(await answer.json()).toMatchObject({
+    effect: 'none',
+    retriable: false,
+    detail: expect.stringMatching(/BillingMember.* is not authorized .*\/prod\/POST\/v1\/groups\/audit\/heartbeat$/),
   });
   expect(calls).toEqual([]);
 });
@@ -138,7 +163,9 @@ test('each path reaches its function, with the path parameters beside it', async
   expect((await send('OrdersConsumer', partition)).status).toBe(200);
   expect((await send('OrdersProducer', 'POST /v1/topics/orders/records', { body: '{}' })).status).toBe(200);
   expect((await send('OrdersManager', 'DELETE /v1/topics/orders')).status).toBe(200);
-  expect(calls.map(({ name }) => name)).toEqual(['fetch', 'produce', 'topics']);
+  expect((await send('BillingMember', 'POST /v1/groups/billing/heartbeat', { body: '{}' })).status).toBe(200);
+  expect(calls.map(({ name }) => name)).toEqual(['fetch', 'produce', 'topics', 'group']);
+  expect(calls[3]?.event.pathParameters).toEqual({ group: 'billing' });
   expect(calls[0]?.event).toMatchObject({
     httpMethod: 'GET',
     path: '/v1/topics/orders/partitions/3/records',

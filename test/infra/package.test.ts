@@ -11,7 +11,7 @@ import { cloneRepository, must } from '../support/pack.ts';
 import { readmeSnippets, repository } from '../support/readme.ts';
 
 const modules = fileURLToPath(new URL('node_modules', repository));
-const functions = ['fetch', 'produce', 'topics'];
+const functions = ['fetch', 'group', 'produce', 'topics'];
 
 let dir: string;
 let clone: string;
@@ -43,6 +43,7 @@ test('cdk synth in a clean clone builds the bundles and the template', async () 
     'Bucket',
     'Endpoint',
     'FetchFunction',
+    'GroupFunction',
     'ProduceFunction',
     'Table',
     'TopicsFunction',

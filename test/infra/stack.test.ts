@@ -103,7 +103,7 @@ describe('bucket and table', () => {
       SSESpecification: { SSEEnabled: true, SSEType: 'KMS', KMSMasterKeyId: key },
     });
     const policies = Object.values(choices.findResources('AWS::IAM::Policy')).map((policy) => JSON.stringify(policy));
-    expect(policies.filter((text) => text.includes('kms:Decrypt'))).toHaveLength(3);
+    expect(policies.filter((text) => text.includes('kms:Decrypt'))).toHaveLength(4);
   });
 
   test('what is to be destroyed is not protected', () => {
@@ -125,8 +125,8 @@ test('what holds data keeps its logical id, since another one would be another b
 });
 
 describe('functions', () => {
-  test('three functions run the bundles on arm64 and Node.js 24, and know bucket and table by name', () => {
-    defaults.resourceCountIs('AWS::Lambda::Function', 3);
+  test('four functions run the bundles on arm64 and Node.js 24, and know bucket and table by name', () => {
+    defaults.resourceCountIs('AWS::Lambda::Function', 4);
     defaults.allResourcesProperties('AWS::Lambda::Function', {
       Architectures: ['arm64'],
       Runtime: 'nodejs24.x',
@@ -148,13 +148,14 @@ describe('functions', () => {
     // API Gateway gives up after 29 s.
     expect(seen.sort()).toEqual([
       ['Millrace: fetch', 1024, 28],
+      ['Millrace: group', 512, 28],
       ['Millrace: produce', 1024, 28],
       ['Millrace: topics', 512, 300],
     ]);
   });
 
   test('logs go to groups of their own and do not stay for ever', () => {
-    defaults.resourceCountIs('AWS::Logs::LogGroup', 4);
+    defaults.resourceCountIs('AWS::Logs::LogGroup', 5);
     defaults.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 30 });
     defaults.allResourcesProperties('AWS::Lambda::Function', {
       LoggingConfig: { LogGroup: { Ref: Match.anyValue() } },
@@ -192,9 +193,7 @@ describe('API', () => {
       expect(Properties.AuthorizationType).toBe('AWS_IAM');
       return `${Properties.HttpMethod} ${pathOf(String(Properties.ResourceId))}`;
     });
-    // Groups have no function yet.
-    const deployed = routes.filter(({ path }) => !path.startsWith('/v1/groups'));
-    const expected = deployed.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
+    const expected = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
     expect(methods.sort()).toEqual(expected.sort());
   });
 
@@ -260,6 +259,7 @@ describe('API', () => {
     });
     expect(functions.sort()).toEqual([
       ['Millrace: fetch', '1', 360],
+      ['Millrace: group', undefined, 28],
       ['Millrace: produce', undefined, 28],
       ['Millrace: topics', undefined, 300],
     ]);
@@ -308,24 +308,29 @@ describe('topics', () => {
       'MILLRACE_PRODUCE_FUNCTION',
       'MILLRACE_FETCH_FUNCTION',
       'MILLRACE_TOPICS_FUNCTION',
+      'MILLRACE_GROUP_FUNCTION',
     ]);
     expect(Object.keys(log.environment({ via: 'direct' }))).toEqual(['MILLRACE_BUCKET', 'MILLRACE_TABLE']);
   });
 });
 
 describe('grants', () => {
-  const invoked = (name: 'produce' | 'fetch' | 'topics') => ({
+  const invoked = (name: 'produce' | 'fetch' | 'topics' | 'group') => ({
     action: 'lambda:InvokeFunction',
     resource: `arn:aws:lambda:us-east-1:123456789012:function:${stacks.functions[name]}`,
   });
 
-  test('an invoker may invoke the one function that does what was granted', () => {
+  test('an invoker may invoke what does what was granted, and no other function', () => {
     const { allows } = policiesOf(team);
     const allowed = (role: string) =>
-      (['produce', 'fetch', 'topics'] as const).filter((name) => allows(stacks.roles[role] ?? '', invoked(name)));
+      (['produce', 'fetch', 'topics', 'group'] as const).filter((name) =>
+        allows(stacks.roles[role] ?? '', invoked(name)),
+      );
     expect(allowed('InvokingProducer')).toEqual(['produce']);
     expect(allowed('InvokingConsumer')).toEqual(['fetch']);
     expect(allowed('InvokingManager')).toEqual(['topics']);
+    expect(allowed('InvokingMember')).toEqual(['group']);
+    expect(allowed('InvokingOperator')).toEqual(['topics', 'group']);
     expect(allowed('OrdersProducer')).toEqual([]);
     expect(allowed('Nobody')).toEqual([]);
   });
@@ -359,6 +364,41 @@ describe('grants', () => {
     expect(['PutObject', 'GetObject', 'ListBucket'].filter((name) => object('DirectConsumer', name))).toEqual([
       'GetObject',
     ]);
+  });
+
+  test('a member by direct access reaches its own group, puts groups into their list, and reads topics', () => {
+    const { allows } = policiesOf(team);
+    const can = (action: string, ...leadingKeys: readonly string[]) =>
+      allows(stacks.roles.DirectMember ?? '', {
+        action: `dynamodb:${action}`,
+        resource: `arn:aws:dynamodb:us-east-1:123456789012:table/${stacks.table}`,
+        context: { 'dynamodb:LeadingKeys': leadingKeys },
+      });
+    for (const action of ['GetItem', 'BatchGetItem', 'Query', 'UpdateItem', 'PutItem', 'DeleteItem']) {
+      expect([action, can(action, 'group/billing')]).toEqual([action, true]);
+      expect([action, can(action, 'group/audit')]).toEqual([action, false]);
+      expect([action, can(action, 'group/billing2')]).toEqual([action, false]);
+    }
+    expect(can('BatchGetItem', 'group/billing', 'group/audit')).toBe(false);
+    expect(can('Scan', 'group/billing')).toBe(false);
+    expect(['PutItem', 'DeleteItem', 'Query', 'GetItem'].filter((name) => can(name, 'groups'))).toEqual([
+      'PutItem',
+      'DeleteItem',
+    ]);
+    expect(['PutItem', 'UpdateItem', 'DeleteItem', 'Query'].filter((name) => can(name, 'topics'))).toEqual(['Query']);
+    expect(['GetItem', 'UpdateItem'].filter((name) => can(name, 'id-of-orders/3'))).toEqual(['GetItem']);
+    expect(can('GetItem', 'id-of-payments/3')).toBe(false);
+  });
+
+  test('a name that could not be a group is refused at synth, a wildcard above all', () => {
+    const stack = new Stack(new App(), 'Groups');
+    const millrace = new Millrace(stack, 'Log');
+    const role = new Role(stack, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    for (const name of ['*', 'bill*', 'a/b', '..', '']) {
+      for (const via of ['http', 'invoke', 'direct'] as const) {
+        expect(() => millrace.grantGroup(role, name, { via }), name).toThrow(`group id ${JSON.stringify(name)}`);
+      }
+    }
   });
 
   test('direct access to a topic whose id is not known is refused, since it would reach every topic', () => {
@@ -419,6 +459,7 @@ describe('metrics and alarms', () => {
       ['AWS/ApiGateway 5XXError', 0.01],
       ['AWS/DynamoDB ReadThrottleEvents', 1],
       ['AWS/DynamoDB WriteThrottleEvents', 1],
+      ['AWS/Lambda Throttles', 1],
       ['AWS/Lambda Throttles', 1],
       ['AWS/Lambda Throttles', 1],
       ['AWS/Lambda Throttles', 1],

@@ -16,7 +16,7 @@ import type { Attributes, Template } from '../support/template.ts';
 export interface Parts {
   readonly bucket: string;
   readonly table: string;
-  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics', string>>;
+  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics' | 'group', string>>;
 }
 
 export interface Stacks extends Parts {
@@ -83,6 +83,12 @@ export async function synthesize(): Promise<Stacks> {
   orders.grantProduce(role('DirectProducer'), { via: 'direct' });
   orders.grantConsume(role('DirectConsumer'), { via: 'direct' });
   log.grantManage(role('Operator'));
+  log.grantManage(role('InvokingOperator'), { via: 'invoke' });
+  log.grantGroup(role('BillingMember'), 'billing');
+  orders.grantConsume(roles.BillingMember as Role);
+  log.grantGroup(role('InvokingMember'), 'billing', { via: 'invoke' });
+  log.grantGroup(role('DirectMember'), 'billing', { via: 'direct' });
+  orders.grantConsume(roles.DirectMember as Role, { via: 'direct' });
   role('Nobody');
 
   const connected = new LambdaFunction(team, 'Connected', {
@@ -98,13 +104,21 @@ export async function synthesize(): Promise<Stacks> {
   const template = (name: string) => assembly.getStackByName(name).template as Template;
   const logicalId = (construct: Construct) =>
     Stack.of(construct).getLogicalId(construct.node.defaultChild as CfnElement);
-  const partsOf = ({ bucket, table, produceFunction, fetchFunction, topicsFunction }: Millrace): Parts => ({
+  const partsOf = ({
+    bucket,
+    table,
+    produceFunction,
+    fetchFunction,
+    topicsFunction,
+    groupFunction,
+  }: Millrace): Parts => ({
     bucket: logicalId(bucket),
     table: logicalId(table),
     functions: {
       produce: logicalId(produceFunction),
       fetch: logicalId(fetchFunction),
       topics: logicalId(topicsFunction),
+      group: logicalId(groupFunction),
     },
   });
   return {

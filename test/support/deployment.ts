@@ -83,8 +83,9 @@ async function start(options: DeploymentOptions, started: AsyncDisposableStack):
     });
     return { guarded, lambda: closed(lambda) };
   };
-  const [produce, fetch, topics] = [await startOne('produce'), await startOne('fetch'), await startOne('topics')];
-  const functions = { produce: produce.lambda, fetch: fetch.lambda, topics: topics.lambda };
+  const [produce, fetch] = [await startOne('produce'), await startOne('fetch')];
+  const [topics, group] = [await startOne('topics'), await startOne('group')];
+  const functions = { produce: produce.lambda, fetch: fetch.lambda, topics: topics.lambda, group: group.lambda };
   const gateway = await startGateway({
     template: options.template,
     attributes,
@@ -97,7 +98,12 @@ async function start(options: DeploymentOptions, started: AsyncDisposableStack):
     },
   });
   closed(gateway);
-  const guards = { produce: produce.guarded, fetch: fetch.guarded, topics: topics.guarded };
+  const guards = {
+    produce: produce.guarded,
+    fetch: fetch.guarded,
+    topics: topics.guarded,
+    group: group.guarded,
+  };
   return { gateway, functions, guards, bucket, table, guard, close: () => started.disposeAsync() };
 }
 
