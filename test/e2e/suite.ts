@@ -4,14 +4,22 @@ import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openMillrace } from '../../lib/client/direct.ts';
 import { isLogError, Millrace } from '../../lib/client/index.ts';
+import { connect, type MillraceOptions } from '../../lib/client/millrace.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { testGroup } from './group.ts';
 import type { Stack, Target } from './targets.ts';
 
-const doors = {
-  http: ({ endpoint, region }: Stack) => new Millrace({ endpoint, auth: { region, service: 'execute-api' } }),
+/** Over the network: what is asked for request by request goes these ways too. */
+const remote = {
+  http: ({ endpoint, region }: Stack) => ({ endpoint, auth: { region, service: 'execute-api' } }),
   invoke: ({ functions, region, awsEndpoint }: Stack) => {
     const client = new LambdaClient({ region, maxAttempts: 1, ...(awsEndpoint && { endpoint: awsEndpoint }) });
-    return new Millrace({ invoke: { ...functions, client } });
+    return { invoke: { ...functions, client } };
   },
+} satisfies Record<string, (stack: Stack) => MillraceOptions>;
+const doors = {
+  http: (stack: Stack) => new Millrace(remote.http(stack)),
+  invoke: (stack: Stack) => new Millrace(remote.invoke(stack)),
   direct: ({ bucket, table, region, awsEndpoint }: Stack) =>
     openMillrace({ bucket, table, region, ...(awsEndpoint && { endpoint: awsEndpoint }) }),
 };
@@ -161,6 +169,17 @@ export function testStack(name: string, target: Target): void {
         slow,
       );
     });
+
+    test.each(['http', 'invoke'] as const)(
+      'two members of a group share a topic by %s, commit, leave, and the group is deleted',
+      async (door) => {
+        const topic = await newTopic(`group-${door}`, { partitions: 2 });
+        const transport = connect(remote[door](stack), systemClock);
+        await testGroup(transport, topic, `${run}-${door}`);
+        await transport.close();
+      },
+      slow,
+    );
 
     test(
       'all three ways lead to one log: many producers at once, no offset twice, none missing',

@@ -21,7 +21,7 @@ export interface Stack {
   readonly endpoint: string;
   readonly bucket: string;
   readonly table: string;
-  readonly functions: { readonly produce: string; readonly fetch: string; readonly topics: string };
+  readonly functions: Readonly<Record<'produce' | 'fetch' | 'topics' | 'group', string>>;
   readonly region: string;
   /** Of all services, where they are not AWS's own. */
   readonly awsEndpoint?: string;
@@ -115,6 +115,7 @@ function toStack(name: string, outputs: Record<string, string | undefined>, stac
       produce: output('ProduceFunction'),
       fetch: output('FetchFunction'),
       topics: output('TopicsFunction'),
+      group: output('GroupFunction'),
     },
     region: stackRegion,
   };

@@ -8,10 +8,14 @@ import type { AddressInfo } from 'node:net';
 import { AwsClient, AwsV4Signer } from 'aws4fetch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAwsLog } from '../../lib/aws-log.ts';
+import { callJson } from '../../lib/client/api-calls.ts';
 import { Millrace as Client, isLogError, type LogError } from '../../lib/client/index.ts';
+import { connect } from '../../lib/client/millrace.ts';
+import type { Transport } from '../../lib/client/transport.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { parseTopicName } from '../../lib/ids.ts';
+import { parseGroupId, parseTopicName } from '../../lib/ids.ts';
 import { encodeBatch } from '../../lib/record/encode-batch.ts';
+import { testGroup } from '../e2e/group.ts';
 import { type Deployment, deploy } from '../support/deployment.ts';
 import { dynamoDbMissing } from '../support/dynoxide.ts';
 import { resolveTemplate } from '../support/template.ts';
@@ -46,6 +50,11 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
   function clientOf(role: string): Client {
     const credentials = { accessKeyId: role, secretAccessKey: secretOf(role) };
     return new Client({ endpoint: deployed.gateway.url, auth: { region: 'us-east-1', credentials } });
+  }
+
+  function transportOf(role: string): Transport {
+    const credentials = { accessKeyId: role, secretAccessKey: secretOf(role) };
+    return connect({ endpoint: deployed.gateway.url, auth: { region: 'us-east-1', credentials } }, systemClock);
   }
 
   const denied = (call: Promise<unknown>): Promise<LogError> =>
@@ -205,6 +214,48 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
     }
   });
 
+  test('a member with one grant is in billing by HTTP, and is refused in every other group', async () => {
+    const transport = transportOf('BillingMember');
+    await testGroup(transport, 'orders', 'billing');
+    const join = { memberEpoch: 0, topics: ['orders'] };
+    const error = await denied(callJson(transport, 'POST', '/v1/groups/audit/heartbeat', { json: join }));
+    expect(error.message).toMatch(/BillingMember.* is not authorized .*groups\/audit\/heartbeat/);
+    await denied(callJson(transport, 'GET', '/v1/groups/audit/offsets'));
+    await denied(callJson(transport, 'GET', '/v1/groups'));
+    await transport.close();
+  });
+
+  test('a member by direct access joins billing, commits and leaves, and no other group is open to it', async () => {
+    const attributes = { [Object.keys(stacks.attributes)[0] ?? '']: topicIds.orders ?? '' };
+    const guard = await deployed.guard(stacks.roles.DirectMember ?? '', attributes);
+    const { bucket, table } = deployed;
+    const log = openAwsLog({ bucket, table, region: 'us-east-1', endpoint: guard.endpoint, clock: systemClock });
+    const topic = parseTopicName('orders');
+    const [billing, audit] = [parseGroupId('billing'), parseGroupId('audit')];
+    try {
+      const { memberId, memberEpoch } = await log.groups.join({ groupId: billing, topics: [topic] });
+      await log.groups.heartbeat({ groupId: billing, memberId, memberEpoch });
+      const offsets = [{ topic, partition: 0, offset: 1 }];
+      const [committed] = await log.groups.commitOffsets({
+        groupId: billing,
+        member: { memberId, memberEpoch },
+        offsets,
+      });
+      expect(committed).not.toHaveProperty('error');
+      await log.groups.leave({ groupId: billing, memberId, isTemporary: false });
+      expect((await log.groups.describe(billing)).partitions).toMatchObject([{ committedOffset: 1 }, {}]);
+      await log.groups.resetOffsets({ groupId: billing, topic, to: 'latest' });
+      await log.groups.delete(billing);
+      expect([...guard.seen].filter((access) => access.startsWith('refused'))).toEqual([]);
+      await expect(log.groups.join({ groupId: audit, topics: [topic] })).rejects.toMatchObject({
+        code: 'KAFKA_STORAGE_ERROR',
+        message: expect.stringContaining('was denied'),
+      });
+    } finally {
+      await log.close();
+    }
+  });
+
   test('each function was refused nothing, and no action of its role is there without being used', async () => {
     await using operator = clientOf('Operator');
     await using producing = clientOf('OrdersProducer');
@@ -221,6 +272,15 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
       const { payload } = await deployed.functions[name].invoke({ method: 'GET', path: '/v1/topics/orders' });
       expect([name, payload.status]).toEqual([name, 200]);
     }
+    const [operating, member] = [transportOf('Operator'), transportOf('BillingMember')];
+    await testGroup(member, 'orders', 'billing');
+    const offsets = [{ topic: 'orders', partition: 0, offset: 1 }];
+    await callJson(member, 'POST', '/v1/groups/billing/offsets', { json: { offsets } });
+    const minuteAgo = { topic: 'orders', to: Date.now() - 60_000 };
+    await callJson(operating, 'POST', '/v1/groups/billing/offsets/reset', { json: minuteAgo });
+    expect(await callJson(operating, 'GET', '/v1/groups')).toMatchObject({ groups: [{ groupId: 'billing' }] });
+    await Promise.all([operating.close(), member.close()]);
+
     await operator.admin.listOffsets('orders', 0, Date.now() - 60_000);
     for await (const _ of operator.admin.listTopics()) {
       // One page.
@@ -229,7 +289,7 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
     await operator.admin.deleteTopic('orders');
 
     const { ofType } = resolveTemplate(stacks.team, { ...stacks.attributes, [stacks.table]: deployed.table });
-    for (const name of ['produce', 'fetch', 'topics'] as const) {
+    for (const name of ['produce', 'fetch', 'topics', 'group'] as const) {
       const role = ofType('AWS::Lambda::Function').find(({ logicalId }) => logicalId === stacks.functions[name]);
       const roleId = String(role?.Properties.Role).split('/').at(-1);
       const granted = ofType('AWS::IAM::Policy')
