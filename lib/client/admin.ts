@@ -1,8 +1,16 @@
-/** Topics: make, list, look at, change and delete them; offsets by time. */
+/** Topics: make, list, look at, change and delete them; offsets by time. Groups: list, look at, reset and delete them. */
 
 import type { Int64 } from '../ids.ts';
-import type { ListOffsetsResult, TopicDescription, TopicSummary } from '../log.ts';
+import type {
+  GroupDescription,
+  GroupOffset,
+  GroupSummary,
+  ListOffsetsResult,
+  TopicDescription,
+  TopicSummary,
+} from '../log.ts';
 import { callJson, topicPath } from './api-calls.ts';
+import { groupPath } from './group-member.ts';
 import type { Transport } from './transport.ts';
 
 /** Config by Kafka's names; null sets a key back to its default. */
@@ -11,6 +19,21 @@ export type ConfigChanges = Readonly<Record<string, string | number | null>>;
 export interface CallSignal {
   readonly signal?: AbortSignal;
 }
+
+/** A time: the first record as young as that, else the latest. `shift`: from what is committed, within what can be read. */
+export interface OffsetReset {
+  readonly topic: string;
+  /** @default all */
+  readonly partitions?: readonly number[];
+  readonly to: 'earliest' | 'latest' | Date | { readonly shift: number };
+}
+
+/** As JSON has it. */
+type Nullable<T> = { readonly [Key in keyof T]: undefined extends T[Key] ? Exclude<T[Key], undefined> | null : T[Key] };
+type PlainGroup = Omit<GroupDescription, 'members' | 'partitions'> & {
+  readonly members: readonly Nullable<GroupDescription['members'][number]>[];
+  readonly partitions: readonly Nullable<GroupDescription['partitions'][number]>[];
+};
 
 export class Admin {
   readonly #transport: Transport;
@@ -83,6 +106,55 @@ export class Admin {
       offset: found.offset ?? undefined,
       timestamp: found.timestamp === null ? undefined : toInt64(found.timestamp),
     };
+  }
+
+  /** All groups by id, asked for page by page. */
+  async *listGroups(options: CallSignal = {}): AsyncGenerator<GroupSummary, void, undefined> {
+    for (let after: string | undefined; ; ) {
+      const query: Record<string, string> = after === undefined ? {} : { after };
+      const page: { groups: GroupSummary[]; next?: string | null } = await callJson(
+        this.#transport,
+        'GET',
+        '/v1/groups',
+        { query, ...options },
+      );
+      yield* page.groups;
+      if (page.next === undefined || page.next === null) return;
+      after = page.next;
+    }
+  }
+
+  /** Members, and by partition what is committed, the lag and who has it. Throws GROUP_ID_NOT_FOUND. */
+  async describeGroup(group: string, options: CallSignal = {}): Promise<GroupDescription> {
+    const plain = await callJson<PlainGroup>(this.#transport, 'GET', groupPath(group), options);
+    return {
+      ...plain,
+      members: plain.members.map((member) => ({ ...member, instanceId: member.instanceId ?? undefined })),
+      partitions: plain.partitions.map((one) => ({
+        ...one,
+        committedOffset: one.committedOffset ?? undefined,
+        metadata: one.metadata ?? undefined,
+        lag: one.lag ?? undefined,
+        memberId: one.memberId ?? undefined,
+      })),
+    };
+  }
+
+  /** Gives what was set. Throws NON_EMPTY_GROUP while the group has members. */
+  async resetGroupOffsets(
+    group: string,
+    reset: OffsetReset,
+    options: CallSignal = {},
+  ): Promise<readonly GroupOffset[]> {
+    const json = { ...reset, to: reset.to instanceof Date ? reset.to.getTime() : reset.to };
+    const path = groupPath(group, '/offsets/reset');
+    const { offsets } = await callJson<{ offsets: GroupOffset[] }>(this.#transport, 'POST', path, { json, ...options });
+    return offsets;
+  }
+
+  /** With what it has committed. Throws NON_EMPTY_GROUP while it has members, GROUP_ID_NOT_FOUND. */
+  deleteGroup(group: string, options: CallSignal = {}): Promise<void> {
+    return callJson(this.#transport, 'DELETE', groupPath(group), options);
   }
 }
 

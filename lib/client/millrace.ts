@@ -10,10 +10,13 @@
  */
 
 import { type Clock, type RandomBytes, systemClock, systemRandomBytes } from '../clock.ts';
+import { LogError } from '../errors.ts';
 import { Admin } from './admin.ts';
 import { type AwsAuth, awsServiceOf } from './aws-auth.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { Consumer, type ConsumerOptions } from './consumer.ts';
+import { GroupConsumer } from './group-consumer.ts';
+import type { GroupConsumerOptions, Subscription } from './group-options.ts';
 import { Producer, type ProducerOptions } from './producer.ts';
 import type { Transport } from './transport.ts';
 import { httpTransport } from './transport-http.ts';
@@ -51,8 +54,14 @@ export class Millrace {
     return new Producer(this.#deps, topic, options);
   }
 
-  consumer(topic: string, options: ConsumerOptions = {}): Consumer {
-    return new Consumer(this.#deps, topic, options);
+  /** As a member of a group, which shares the partitions and remembers how far they were read. */
+  consumer(topics: Subscription, options: GroupConsumerOptions): GroupConsumer;
+  /** By itself: all of a topic, from where the caller says. */
+  consumer(topic: string, options?: ConsumerOptions): Consumer;
+  consumer(topics: Subscription, options: GroupConsumerOptions | ConsumerOptions = {}): GroupConsumer | Consumer {
+    if ('group' in options) return new GroupConsumer(this.#deps, topics, options);
+    if (typeof topics === 'string') return new Consumer(this.#deps, topics, options);
+    throw new LogError('INVALID_REQUEST', 'a consumer without a group reads one topic; give a group for several');
   }
 
   /** Ends the consumers, flushes the producers, lets go of connections. */

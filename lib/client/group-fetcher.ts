@@ -1,0 +1,170 @@
+/**
+ * Fetches the partitions that a member of a group has, one loop for each topic, ahead of whoever handles them: at most two
+ * answers of a partition lie here, the one at hand included.
+ */
+
+import { isLogError, type LogError } from '../errors.ts';
+import { MiB } from '../limits.ts';
+import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
+import type { ClientDeps } from './client-deps.ts';
+import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
+import { type GroupConsumerOptions, groupDefaults } from './group-options.ts';
+import type { Bell, OwnedPartition } from './owned-partition.ts';
+import { logLimits } from './transport.ts';
+
+/** A consumer gives up after it could not reach the log for this long. */
+export const failingMsMax = 120_000;
+const answersHeldMax = 2;
+
+export interface FetcherDeps extends ClientDeps {
+  readonly owned: ReadonlyMap<string, OwnedPartition>;
+  readonly isPaused: (partition: OwnedPartition) => boolean;
+  /** Rung whenever what is owned, held or paused has changed, and by this when something was fetched. */
+  readonly bell: Bell;
+  readonly stopped: AbortSignal;
+  readonly fail: (error: unknown) => void;
+}
+
+export class GroupFetcher {
+  readonly #deps: FetcherDeps;
+  readonly #options: GroupConsumerOptions;
+  readonly #partitionsMax: number;
+  /** The topics that have a loop, and the fetch that is under way there. */
+  readonly #polls = new Map<
+    string,
+    { readonly ended: AbortController; readonly isWhole: boolean; keys: Set<string> }
+  >();
+  readonly #loops = new Set<string>();
+  #maxBytes: number;
+
+  constructor(deps: FetcherDeps, options: GroupConsumerOptions) {
+    const { fetchBytesMax, fetchPartitionsMax } = deps.transport.limits ?? logLimits;
+    this.#deps = deps;
+    this.#options = options;
+    this.#partitionsMax = fetchPartitionsMax;
+    this.#maxBytes = Math.min(options.maxBytes ?? 4 * MiB, fetchBytesMax);
+  }
+
+  /** To be called when what is owned, held or paused has changed: a fetch that waits without one that is wanted starts over. */
+  update(): void {
+    for (const topic of new Set([...this.#deps.owned.values()].map((one) => one.topic))) {
+      if (!this.#loops.has(topic)) {
+        this.#loops.add(topic);
+        this.#run(topic).catch(this.#deps.fail);
+      }
+      const poll = this.#polls.get(topic);
+      if (poll?.isWhole && this.#wanted(topic).some(({ key }) => !poll.keys.has(key))) poll.ended.abort();
+    }
+  }
+
+  #of(topic: string): OwnedPartition[] {
+    return [...this.#deps.owned.values()].filter((one) => one.topic === topic);
+  }
+
+  #wanted(topic: string): OwnedPartition[] {
+    const { follow = true } = this.#options;
+    return this.#of(topic).filter(
+      (one) =>
+        one.state === 'active' &&
+        !this.#deps.isPaused(one) &&
+        (follow || !one.isAtEnd) &&
+        one.queue.length + (one.isHeld ? 1 : 0) < answersHeldMax,
+    );
+  }
+
+  async #run(topic: string): Promise<void> {
+    const { bell, stopped, clock, randomBytes } = this.#deps;
+    let failures = 0;
+    let failingSinceMs: number | undefined;
+    while (!stopped.aborted && this.#of(topic).length > 0) {
+      const changed = bell.next();
+      const wanted = this.#wanted(topic);
+      if (wanted.length === 0) {
+        await changed;
+        continue;
+      }
+      try {
+        const failure = await this.#fetch(topic, wanted.slice(0, this.#partitionsMax), wanted.length);
+        failures = failure === undefined ? 0 : failures + 1;
+        failingSinceMs = undefined;
+        if (failure !== undefined) await clock.sleep(retryDelayMs(failures, failure, randomBytes), stopped);
+      } catch (error) {
+        if (stopped.aborted) break;
+        if (isLogError(error, 'MESSAGE_TOO_LARGE') && this.#maxBytes > 1) {
+          this.#maxBytes = Math.ceil(this.#maxBytes / 8);
+          continue;
+        }
+        failingSinceMs ??= clock.nowMs();
+        failures += 1;
+        if (!isLogError(error) || !error.retriable || clock.nowMs() - failingSinceMs >= failingMsMax) throw error;
+        await clock.sleep(retryDelayMs(failures, error, randomBytes), stopped);
+      }
+    }
+    this.#loops.delete(topic);
+  }
+
+  /** Gives a failure of a single partition that can pass. */
+  async #fetch(topic: string, asked: readonly OwnedPartition[], wantedCount: number): Promise<LogError | undefined> {
+    const { follow = true, maxWaitMs = groupDefaults.maxWaitMs } = this.#options;
+    const ended = new AbortController();
+    const signal = AbortSignal.any([ended.signal, this.#deps.stopped]);
+    const keys = new Set(asked.map(({ key }) => key));
+    this.#polls.set(topic, { ended, isWhole: asked.length === wantedCount, keys });
+    const partitions = asked.map(({ partition, next }) => [partition, next] as const);
+    const wanted = { partitions, maxBytes: this.#maxBytes, maxWaitMs: follow ? maxWaitMs : 0, signal };
+    let answers: Awaited<ReturnType<typeof fetchBatches>>;
+    try {
+      answers = await fetchBatches(this.#deps.transport, topic, wanted);
+    } catch (error) {
+      if (ended.signal.aborted) return undefined;
+      throw error;
+    } finally {
+      this.#polls.delete(topic);
+    }
+    let failure: LogError | undefined;
+    // Where others have filled the answer, nothing is known of those behind them.
+    const isEmpty = answers.every((answer) => !('error' in answer) && answer.batches.length === 0);
+    for (const answer of answers) {
+      const one = asked.find(({ partition }) => partition === answer.partition);
+      if (one === undefined || one.state !== 'active') continue;
+      if ('error' in answer) failure = (await this.#failed(one, answer.error)) ?? failure;
+      else this.#take(one, answer, isEmpty);
+    }
+    this.#deps.bell.ring();
+    return failure;
+  }
+
+  #take(one: OwnedPartition, answer: FetchedPartition, isEmpty: boolean): void {
+    if (answer.offset !== one.next) return;
+    one.failingSinceMs = undefined;
+    one.isAtEnd = isEmpty && answer.nextOffset === one.next;
+    one.next = answer.nextOffset;
+    if (answer.batches.length > 0) one.queue.push(answer);
+  }
+
+  async #failed(one: OwnedPartition, error: LogError): Promise<LogError | undefined> {
+    if (isLogError(error, 'OFFSET_OUT_OF_RANGE')) {
+      const offset = await this.startOf(one);
+      if (one.state === 'active') one.skipTo(offset);
+      return undefined;
+    }
+    const nowMs = this.#deps.clock.nowMs();
+    one.failingSinceMs ??= nowMs;
+    // Of a topic that was deleted the group hears within a minute.
+    if (!error.retriable || nowMs - one.failingSinceMs >= failingMsMax) throw error;
+    return error;
+  }
+
+  /** Where `from` begins. */
+  async startOf({ topic, partition }: OwnedPartition): Promise<number> {
+    const { from = 'earliest' } = this.#options;
+    const { transport, stopped } = this.#deps;
+    const path = topicPath(topic, `/partitions/${partition}/offsets`);
+    const ask = (timestamp: string) =>
+      callJson<{ offset: number | null }>(transport, 'GET', path, { query: { timestamp }, signal: stopped });
+    const { offset } = await ask(from instanceof Date ? String(from.getTime()) : from);
+    if (offset !== null) return offset;
+    const { offset: latest } = await ask('latest');
+    return latest ?? 0;
+  }
+}

@@ -1,0 +1,81 @@
+/** What a member of a group knows of a partition that it has. */
+
+import type { FetchedPartition } from './fetch-batches.ts';
+import type { TopicPartition } from './group-options.ts';
+
+/**
+ * `starting`: it is not known yet where to begin. `active`: fetched and handed out. `revoking`: nothing is handed out any
+ * more, and it goes to another one when the record at hand is done. `gone`: it is another one's.
+ */
+type State = 'starting' | 'active' | 'revoking' | 'gone';
+
+export class OwnedPartition implements TopicPartition {
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partition: number;
+  state: State = 'starting';
+  /** Whether the user was told of it. */
+  isAnnounced = false;
+  isHeld = false;
+  /** Whether the last fetch found nothing more. */
+  isAtEnd = false;
+  /** Where to fetch next: ahead of `handed` by what waits in the queue. */
+  next = 0;
+  /** Behind the last record that was handed out. */
+  handed = 0;
+  /** Behind the last record that is done: what may be committed. Undefined while starting. */
+  done: number | undefined;
+  committed: number | undefined;
+  readonly queue: FetchedPartition[] = [];
+  /** Since when it has failed while others answered. */
+  failingSinceMs: number | undefined;
+
+  constructor(topic: string, topicId: string, partition: number) {
+    this.topic = topic;
+    this.topicId = topicId;
+    this.partition = partition;
+  }
+
+  /** A topic that was made again has other partitions. */
+  get key(): string {
+    return `${this.topicId}/${this.partition}`;
+  }
+
+  get offsetToCommit(): number | undefined {
+    return this.done === this.committed ? undefined : this.done;
+  }
+
+  begin(offset: number, committed: number | undefined): void {
+    this.committed = committed;
+    this.handed = offset;
+    this.done = offset;
+    this.skipTo(offset);
+    this.state = 'active';
+  }
+
+  /** What is at hand comes to its end first. */
+  skipTo(offset: number): void {
+    this.queue.length = 0;
+    this.next = offset;
+  }
+
+  stop(state: 'revoking' | 'gone'): void {
+    this.state = state;
+    this.queue.length = 0;
+  }
+}
+
+/** A wait that others end. */
+export class Bell {
+  #ringing = Promise.withResolvers<void>();
+
+  ring(): void {
+    this.#ringing.resolve();
+    this.#ringing = Promise.withResolvers();
+  }
+
+  /** Resolves when it rings next. Take it before looking at what it rings for. */
+  next(): Promise<void> {
+    return this.#ringing.promise;
+  }
+}
