@@ -23,7 +23,9 @@ import { table } from './report.ts';
 export interface Prices {
   readonly date: string;
   readonly region: string;
-  readonly usdPerMillion: Readonly<Record<'s3Put' | 's3Get' | 'writeUnit' | 'readUnit', number>>;
+  readonly usdPerMillion: Readonly<
+    Record<'s3Put' | 's3Get' | 'writeUnit' | 'readUnit' | 'apiRequest' | 'invocation', number>
+  >;
 }
 
 /** Of the work on 1,000 records of 1 KiB. */

@@ -1,19 +1,23 @@
 /**
  * What groups cost on DynamoDB, and how long a hand-over takes: `node test/bench/groups.ts`.
  *
- * Units are those that the emulator reports, prices those of AWS (us-east-1, on demand, 2026): $0.625 per million write
- * units, $0.125 per million read units. Time goes by itself: 5 s from heartbeat to heartbeat.
+ * Units are those that the emulator reports, prices those of `prices.json`; a request by HTTP is one of
+ * the REST API and an invocation, whose duration comes on top. Time is virtual:
+ * members send as often as they are told to, spread evenly, give up at once what they are told to give up, and requests
+ * take no time. So a figure is what the protocol needs, and what a handler and the network take comes on top.
  */
 
 import { systemClock } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import type { GroupId, MemberId, TopicId } from '../../lib/ids.ts';
 import { parseTopicName } from '../../lib/ids.ts';
+import { heartbeatIntervalMsMax, sessionTimeoutMsDefault } from '../../lib/limits.ts';
 import type { HeartbeatAnswer } from '../../lib/log.ts';
 import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
 import type { StoreRequest } from '../../lib/store/store-request.ts';
 import { createTable, dynamoDbMissing, startDynoxide } from '../support/dynoxide.ts';
+import { prices } from './cost.ts';
 
 export interface Spent {
   readonly requests: number;
@@ -66,25 +70,30 @@ export async function openGroup(endpoint: { client: Parameters<typeof createTabl
       for (let index = 0; index < count; index++) {
         const member = new GroupMember(crypto.randomUUID() as MemberId);
         members.push(member);
-        member.take(await log.groups.join({ groupId, memberId: member.memberId, topics: [topic] }));
+        member.take(await log.groups.join({ groupId, memberId: member.memberId, topics: [topic] }), clock.atMs);
       }
     },
+    async beat(member: GroupMember) {
+      const { memberId, memberEpoch } = member;
+      const answer = await log.groups.heartbeat({ groupId, memberId, memberEpoch, ...member.owned() });
+      member.take(answer, clock.atMs);
+    },
     async round() {
-      for (const member of members) {
-        const { memberId, memberEpoch } = member;
-        member.take(await log.groups.heartbeat({ groupId, memberId, memberEpoch, ...member.owned() }));
-      }
+      for (const member of members) await this.beat(member);
     },
     async leave(member: GroupMember) {
       members.splice(members.indexOf(member), 1);
       await log.groups.leave({ groupId, memberId: member.memberId, isTemporary: false });
     },
-    /** Rounds until every partition is held and all are at one epoch. */
+    /** Every partition is held, and all members are at one epoch. */
+    isSettled(): boolean {
+      const held = members.reduce((sum, member) => sum + member.partitionCount, 0);
+      return held === partitionCount && new Set(members.map(({ memberEpoch }) => memberEpoch)).size === 1;
+    },
+    /** Gives the rounds it took. */
     async settle(): Promise<number> {
       for (let rounds = 0; rounds <= 20; rounds++) {
-        const held = members.reduce((sum, member) => sum + member.partitionCount, 0);
-        const epochs = new Set(members.map(({ memberEpoch }) => memberEpoch));
-        if (held === partitionCount && epochs.size === 1) return rounds;
+        if (this.isSettled()) return rounds;
         await this.round();
       }
       throw new Error('the group does not settle');
@@ -95,6 +104,8 @@ export async function openGroup(endpoint: { client: Parameters<typeof createTabl
 class GroupMember {
   readonly memberId: MemberId;
   memberEpoch = 0;
+  /** When it sends its next heartbeat. */
+  dueAtMs = 0;
   #holds = new Map<TopicId, readonly number[]>();
   #hasChanged = false;
 
@@ -102,11 +113,17 @@ class GroupMember {
     this.memberId = memberId;
   }
 
-  take({ memberEpoch, assignment }: HeartbeatAnswer): void {
+  take({ memberEpoch, assignment, heartbeatIntervalMs }: HeartbeatAnswer, nowMs: number): void {
+    const heldBefore = this.#holds;
     this.memberEpoch = memberEpoch;
     this.#hasChanged = assignment !== undefined;
-    if (assignment !== undefined)
-      this.#holds = new Map(assignment.map(({ topicId, partitions }) => [topicId, partitions]));
+    this.dueAtMs = nowMs + heartbeatIntervalMs;
+    if (assignment === undefined) return;
+    this.#holds = new Map(assignment.map(({ topicId, partitions }) => [topicId, partitions]));
+    const keeps = (topicId: TopicId, partition: number) => this.#holds.get(topicId)?.includes(partition) === true;
+    const hasLost = [...heldBefore].some(([topicId, partitions]) => partitions.some((one) => !keeps(topicId, one)));
+    // Others wait for what it gives up.
+    if (hasLost) this.dueAtMs = nowMs;
   }
 
   get partitionCount(): number {
@@ -119,55 +136,153 @@ class GroupMember {
   }
 }
 
+const { usdPerMillion } = prices;
+
 export function dollarsOf({ writeUnits, readUnits }: Spent): number {
-  return (writeUnits * 0.625 + readUnits * 0.125) / 1e6;
+  return (writeUnits * usdPerMillion.writeUnit + readUnits * usdPerMillion.readUnit) / 1e6;
+}
+
+type OpenGroup = Awaited<ReturnType<typeof openGroup>>;
+
+export interface HandOver {
+  /** From the change until every partition is held by one member again, all at one epoch. */
+  readonly tookMs: number;
+  /** Of all members, from when the change could be seen; so are the units. */
+  readonly heartbeats: number;
+  /** Of the member that sent most of them, the newcomer apart: it asks each second whether it is given anything. */
+  readonly heartbeatsMax: number;
+  readonly ofNewcomer: number;
+  readonly spent: Spent;
+}
+
+interface Change {
+  /** It can be seen from so long after it on. @default 0 */
+  readonly seenFromMs?: number;
+  readonly newcomer?: GroupMember | undefined;
+}
+
+/** Lets the members of a group send until it is settled. */
+export async function handOver(group: OpenGroup, { seenFromMs = 0, newcomer }: Change = {}): Promise<HandOver> {
+  const startMs = group.clock.atMs;
+  const sent = new Map<GroupMember, number>();
+  while (!group.isSettled()) {
+    const next = group.members.reduce((one, other) => (other.dueAtMs < one.dueAtMs ? other : one));
+    group.clock.atMs = Math.max(group.clock.atMs, next.dueAtMs);
+    if (group.clock.atMs - startMs > 120_000) throw new Error('the group does not settle');
+    if (group.clock.atMs - startMs > seenFromMs) {
+      // What was spent before was for being alive.
+      if (seenFromMs > 0 && sent.size === 0) group.take();
+      sent.set(next, (sent.get(next) ?? 0) + 1);
+    }
+    await group.beat(next);
+  }
+  const ofNewcomer = newcomer === undefined ? 0 : (sent.get(newcomer) ?? 0);
+  if (newcomer !== undefined) sent.delete(newcomer);
+  const heartbeats = ofNewcomer + [...sent.values()].reduce((sum, count) => sum + count, 0);
+  const heartbeatsMax = Math.max(0, ...sent.values());
+  return { tookMs: group.clock.atMs - startMs, heartbeats, heartbeatsMax, ofNewcomer, spent: group.take() };
+}
+
+/** Each member sends once in the next 5 s, at a time of its own. */
+export function spreadHeartbeats({ clock, members }: OpenGroup): void {
+  for (const [index, member] of members.entries()) {
+    member.dueAtMs = clock.atMs + Math.round(((index + 1) * heartbeatIntervalMsMax) / members.length);
+  }
+}
+
+interface Measured {
+  readonly quiet: Spent;
+  readonly heartbeats: number;
+  readonly handOvers: Readonly<Record<'leave' | 'death' | 'join', HandOver>>;
+}
+
+/** `rounds` quiet heartbeats of each, then one member leaves, one joins and one dies. */
+export async function measure(group: OpenGroup, memberCount: number, rounds: number): Promise<Measured> {
+  await group.join(memberCount);
+  await group.settle();
+  group.take();
+  for (let round = 0; round < rounds; round++) {
+    group.clock.atMs += heartbeatIntervalMsMax;
+    await group.round();
+  }
+  const quiet = group.take();
+
+  const after = async (make: () => Promise<Change>) => {
+    spreadHeartbeats(group);
+    const took = await handOver(group, await make());
+    // At rest again before the next change.
+    await group.round();
+    group.take();
+    return took;
+  };
+  const leave = await after(async () => {
+    await group.leave(group.members[0] as GroupMember);
+    return {};
+  });
+  const join = await after(async () => {
+    await group.join(1);
+    return { newcomer: group.members.at(-1) };
+  });
+  const death = await after(async () => {
+    const [dead] = group.members.splice(0, 1);
+    // Its last one.
+    if (dead !== undefined) await group.beat(dead);
+    return { seenFromMs: sessionTimeoutMsDefault };
+  });
+  return { quiet, heartbeats: rounds * memberCount, handOvers: { leave, death, join } };
 }
 
 async function main(): Promise<void> {
   if (dynamoDbMissing !== undefined) throw new Error(`no DynamoDB${dynamoDbMissing}`);
   const dynamoDb = await startDynoxide();
+  const costs: string[] = [];
+  const times: string[] = [];
   try {
-    console.log(
-      '| members | partitions | write units, read units a quiet heartbeat | $ an hour | join: rounds, units | leave | death |',
-    );
-    console.log('|---:|---:|---:|---:|---:|---:|---:|');
     for (const memberCount of [3, 30, 100]) {
       for (const partitionCount of [12, 300]) {
         const group = await openGroup(dynamoDb, partitionCount);
-        await group.join(memberCount);
-        await group.settle();
-        group.take();
-        const rounds = 24;
-        for (let round = 0; round < rounds; round++) {
-          group.clock.atMs += 5_000;
-          await group.round();
-        }
-        const quiet = group.take();
-        const heartbeats = rounds * memberCount;
-        const measure = async (change: () => Promise<void>) => {
-          await change();
-          const settled = await group.settle();
-          const { writeUnits, readUnits } = group.take();
-          return `${settled}, ${Math.round(writeUnits)}w ${Math.round(readUnits)}r`;
-        };
-        const joined = await measure(() => group.join(1));
-        const left = await measure(async () => group.leave(group.members[0] as GroupMember));
-        const died = await measure(async () => {
-          group.members.shift();
-          group.clock.atMs += 40_000;
-          await group.round();
-          group.clock.atMs += 6_000;
-          group.take();
-        });
-        console.log(
-          `| ${memberCount} | ${partitionCount} | ${(quiet.writeUnits / heartbeats).toFixed(3)}, ${(quiet.readUnits / heartbeats).toFixed(3)} | ${(dollarsOf(quiet) * (720 / rounds)).toFixed(5)} | ${joined} | ${left} | ${died} |`,
-        );
+        const { quiet, heartbeats, handOvers } = await measure(group, memberCount, 24);
         await group.log.close();
+        const perHour = (memberCount * 3_600_000) / heartbeatIntervalMsMax;
+        const share = perHour / heartbeats;
+        const requests = (perHour * (usdPerMillion.apiRequest + usdPerMillion.invocation)) / 1e6;
+        costs.push(
+          row(
+            memberCount,
+            partitionCount,
+            (quiet.writeUnits / heartbeats).toFixed(2),
+            (quiet.readUnits / heartbeats).toFixed(2),
+            Math.round(quiet.writeUnits * share).toLocaleString('en'),
+            Math.round(quiet.readUnits * share).toLocaleString('en'),
+            `$${(dollarsOf(quiet) * share).toFixed(4)}`,
+            `$${requests.toFixed(4)}`,
+          ),
+        );
+        for (const [change, { tookMs, heartbeats: all, heartbeatsMax, ofNewcomer, spent }] of Object.entries(
+          handOvers,
+        )) {
+          const newcomers = change === 'join' ? ofNewcomer : '';
+          const cells = [(tookMs / 1000).toFixed(1), all, heartbeatsMax, newcomers, Math.round(spent.writeUnits)];
+          times.push(row(change, memberCount, partitionCount, ...cells));
+        }
       }
     }
   } finally {
     await dynamoDb.close();
   }
+  console.log(
+    [
+      '| members | partitions | write units a heartbeat | read units a heartbeat | write units an hour | read units an hour | DynamoDB an hour | requests by HTTP an hour |',
+      '|---:|---:|---:|---:|---:|---:|---:|---:|',
+      ...costs,
+      '',
+      '| change | members | partitions | s until settled | heartbeats | at most of one | of the newcomer | write units |',
+      '|---|---:|---:|---:|---:|---:|---:|---:|',
+      ...['leave', 'death', 'join'].flatMap((change) => times.filter((line) => line.startsWith(`| ${change} `))),
+    ].join('\n'),
+  );
 }
+
+const row = (...cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
 
 if (import.meta.main) await main();

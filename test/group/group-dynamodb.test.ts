@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { GroupId, MemberId } from '../../lib/ids.ts';
-import { openGroup } from '../bench/groups.ts';
+import { heartbeatIntervalMsMax, heartbeatIntervalMsWaiting, sessionTimeoutMsDefault } from '../../lib/limits.ts';
+import { measure, openGroup } from '../bench/groups.ts';
 import { type DynamoDb, dynamoDbMissing, startDynoxide } from '../support/dynoxide.ts';
 import { orders } from './group-fixture.ts';
 
@@ -30,6 +31,41 @@ describe.skipIf(dynamoDbMissing)(`a group on DynamoDB${dynamoDbMissing ?? ''}`, 
 
       await group.round();
       expect(group.take()).toEqual({ requests: 2 * count, writeUnits: count, readUnits: count });
+      await group.log.close();
+    },
+  );
+
+  test('of 100 pays one write unit and one read unit for a quiet heartbeat, as one of 3 does', async () => {
+    for (const count of [3, 100]) {
+      const group = await openGroup(dynamoDb, 12);
+      await group.join(count);
+      await group.settle();
+      await group.round();
+      group.take();
+      group.clock.atMs += heartbeatIntervalMsMax;
+      await group.round();
+      expect(group.take()).toEqual({ requests: 2 * count, writeUnits: count, readUnits: count });
+      await group.log.close();
+    }
+  }, 30_000);
+
+  test.each([
+    [3, 12],
+    [30, 300],
+  ])(
+    'of %i with %i partitions is settled a heartbeat after a member left, joined or was found dead',
+    async (...size) => {
+      const [memberCount, partitionCount] = size;
+      const group = await openGroup(dynamoDb, partitionCount);
+      const { leave, join, death } = (await measure(group, memberCount, 1)).handOvers;
+      expect(leave.tookMs).toBeLessThanOrEqual(heartbeatIntervalMsMax);
+      expect(join.tookMs).toBeLessThanOrEqual(heartbeatIntervalMsMax);
+      expect(death.tookMs).toBeLessThanOrEqual(sessionTimeoutMsDefault + heartbeatIntervalMsMax);
+      expect(leave.heartbeatsMax).toBeLessThanOrEqual(2);
+      expect(death.heartbeatsMax).toBeLessThanOrEqual(2);
+      // One tells what to give up, the other that it is done.
+      expect(join.heartbeatsMax).toBe(2);
+      expect(join.ofNewcomer).toBeLessThanOrEqual(heartbeatIntervalMsMax / heartbeatIntervalMsWaiting);
       await group.log.close();
     },
   );
