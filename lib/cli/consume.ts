@@ -4,17 +4,29 @@ import { type Command, Option } from 'commander';
 import type { ConsumedRecord, Millrace } from '../client/index.ts';
 import { systemClock } from '../clock.ts';
 import type { TopicName } from '../ids.ts';
+import { consumeAsGroup } from './consume-group.ts';
 import { addEndpointOption, type EndpointOptions, withClient } from './endpoint.ts';
+import { UsageError } from './failure.ts';
 import { compileFormat, type Formatter, formatTokens, formatValueLine } from './format.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { note, Output } from './output.ts';
-import { type Place, parsePartitionList, parsePlace, parseTopicArgument, parseWhole } from './parse.ts';
+import {
+  type Place,
+  parseGroupArgument,
+  parseInstanceArgument,
+  parsePartitionList,
+  parsePlace,
+  parseTopicArgument,
+  parseWhole,
+} from './parse.ts';
 import { choosePartitions, type PartitionBounds, startOffsets } from './places.ts';
 import { ProgressLine } from './progress.ts';
 
 interface ConsumeOptions extends EndpointOptions {
   readonly from?: Place;
   readonly partition?: readonly number[];
+  readonly group?: string;
+  readonly instance?: string;
   readonly follow?: true;
   readonly max?: number;
   readonly format?: Formatter;
@@ -30,6 +42,12 @@ export function addConsumeCommand(program: Command): void {
     .argument('<topic>', 'topic name', parseTopicArgument)
     .option('-o, --from <place>', 'where to begin (default: earliest)', (text) => parsePlace(text, systemClock.nowMs()))
     .option('-p, --partition <list>', 'only these: 0 or 0,2 or 4-7; can be repeated', parsePartitionList)
+    .addOption(
+      new Option('-g, --group <id>', 'read as a member of this group, from what it has committed')
+        .argParser(parseGroupArgument)
+        .conflicts(['partition', 'progress']),
+    )
+    .option('--instance <id>', 'with --group: a name that survives restarts of this member', parseInstanceArgument)
     .option('--follow', 'at the end, wait for more until Ctrl-C')
     .option('-c, --max <count>', 'stop after this many records', parseWhole(1, Number.MAX_SAFE_INTEGER))
     .option('-f, --format <format>', "how to print a record, as kcat's -f", compileFormat)
@@ -56,14 +74,31 @@ ${Object.entries(formatTokens)
 
 Records of one partition come in order; those of several partitions come mixed.
 
+With --group each partition goes to one member at a time, and what was printed is committed. --from (earliest, latest or a
+time) is then for partitions of which nothing is committed; --follow decides whether the member stays.
+
 Examples:
   millrace consume orders
   millrace consume orders --from -1h --follow
+  millrace consume orders --group billing --follow
   millrace consume orders --partition 0 --from 41 --max 10 --json
   millrace consume orders --format '%p:%o %k = %s\\n' | head`;
 
 async function runConsume(topic: TopicName, options: ConsumeOptions): Promise<void> {
+  const { group, instance, from = { kind: 'earliest' }, follow = false, max = Number.POSITIVE_INFINITY } = options;
+  if (group === undefined && instance !== undefined)
+    throw new UsageError('--instance is for members; give --group too');
   const format = await chooseFormat(options);
+  if (group !== undefined) {
+    if (from.kind === 'offset' || from.kind === 'last') {
+      throw new UsageError('with --group, --from takes earliest, latest or a time; see "millrace groups reset"');
+    }
+    const chosen = { group, from, follow, max, ...(instance !== undefined && { instance }) };
+    await untilInterrupted((interrupt) =>
+      withClient(options, (log) => consumeAsGroup(log, topic, format, chosen, interrupt)),
+    );
+    return;
+  }
   await untilInterrupted((interrupt) => withClient(options, (log) => consume(log, topic, format, options, interrupt)));
 }
 

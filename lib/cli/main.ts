@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { addConsumeCommand } from './consume.ts';
 import { addDevCommand } from './dev.ts';
 import { describeFailure, exitCodes } from './failure.ts';
+import { addGroupsCommand } from './groups.ts';
 import { addOffsetsCommand } from './offsets.ts';
 import { note } from './output.ts';
 import { addProduceCommand } from './produce.ts';
@@ -54,6 +55,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use. MILLRACE_DEBUG=1 adds stacks to error
   addProduceCommand(program);
   addConsumeCommand(program);
   addOffsetsCommand(program);
+  addGroupsCommand(program);
   addVerifyCommand(program);
   return program;
 }

@@ -1,7 +1,14 @@
 /** Parsers for what people type behind options. Each throws commander's `InvalidArgumentError`, which means exit code 2. */
 
 import { InvalidArgumentError } from 'commander';
-import { parseTopicName, type TopicName } from '../ids.ts';
+import {
+  type GroupId,
+  type InstanceId,
+  parseGroupId,
+  parseInstanceId,
+  parseTopicName,
+  type TopicName,
+} from '../ids.ts';
 import { partitionCountMax } from '../limits.ts';
 
 /** A place in every partition that is read. `last` counts records back from the high watermark, as kcat's `-o -10`. */
@@ -129,12 +136,33 @@ export function unescapeText(text: string): Buffer {
   return Buffer.concat(parts);
 }
 
-export function parseTopicArgument(text: string): TopicName {
-  try {
-    return parseTopicName(text);
-  } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+export const parseTopicArgument: (text: string) => TopicName = parsedBy(parseTopicName);
+export const parseGroupArgument: (text: string) => GroupId = parsedBy(parseGroupId);
+export const parseInstanceArgument: (text: string) => InstanceId = parsedBy(parseInstanceId);
+
+function parsedBy<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+    }
+  };
+}
+
+/** Where committed offsets are set to: `earliest`, `latest`, a time, or `+10` and `-10` from what is committed. */
+export function parseResetPlace(
+  text: string,
+  nowMs: number,
+): 'earliest' | 'latest' | Date | { readonly shift: number } {
+  if (text === 'earliest' || text === 'latest') return text;
+  if (/^[+-]\d+$/.test(text)) {
+    const count = safeInteger(text.slice(1));
+    return { shift: text.startsWith('-') ? -count : count };
   }
+  const timestamp = parseTime(text, nowMs);
+  if (timestamp !== undefined) return new Date(timestamp);
+  throw new InvalidArgumentError('use earliest, latest, +10, -10, or a time (2026-01-31T08:00Z, @1700000000000, -1h)');
 }
 
 export function parseEndpoint(text: string): string {

@@ -1,11 +1,11 @@
 /** `millrace topics`: create, list, describe, alter, delete. */
 
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { TopicDescription, TopicSummary } from '../client/index.ts';
 import { partitionCountMax } from '../limits.ts';
+import { confirmDelete } from './confirm.ts';
 import { addEndpointOption, type EndpointOptions, withClient } from './endpoint.ts';
-import { CommandError, UsageError } from './failure.ts';
+import { UsageError } from './failure.ts';
 import { formatTable, note, Output } from './output.ts';
 import { collect, parseConfigEntry, parseTopicArgument, parseWhole } from './parse.ts';
 
@@ -116,23 +116,12 @@ async function alterTopic(
 }
 
 async function deleteTopic(topic: string, options: JsonOptions & { readonly yes?: true }): Promise<void> {
-  // In a script nobody can answer, and a hanging script is worse than one that does what it says.
-  if (!options.yes && process.stdin.isTTY) await confirmDelete(topic);
+  if (!options.yes) await confirmDelete('topic', topic, 'records');
   await withClient(options, (log) => log.admin.deleteTopic(topic));
   const output = new Output(process.stdout);
   if (options.json) output.json({ topic, deleted: true });
   else note(`deleted topic ${topic}`);
   await output.flush();
-}
-
-async function confirmDelete(topic: string): Promise<void> {
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const closed = new Promise<string>((resolve) => prompt.once('close', () => resolve('')));
-  const question = `This deletes topic ${topic} and all of its records. Type its name to go on: `;
-  // Ctrl-C and Ctrl-D close the prompt, and the question is then never answered.
-  const answer = await Promise.race([prompt.question(question), closed]);
-  prompt.close();
-  if (answer.trim() !== topic) throw new CommandError(`topic ${topic} was not deleted`);
 }
 
 async function printChanged(topic: TopicDescription, text: string, options: JsonOptions): Promise<void> {
