@@ -18,7 +18,7 @@ export class Consumer extends Client {
       const polls = await deps.recorder.fetch(this, topic, {
         partitions: [...positions].map(([partition, asked]) => ({ partition, asked })),
         session: `${name}/${sessions}`,
-        maxBytes: chance.pick([1, 100, 2_000, 1_000_000]),
+        maxBytes: chance.pick([1, 100, 2_000, 1_000_000, 1_000_000]),
         minBytes: chance.pick([0, 1, 1, 5_000]),
         maxWaitMs: Math.min(deps.workload.waitMsMax, chance.pick([0, 100, 5_000, 30_000])),
       });
@@ -27,7 +27,7 @@ export class Consumer extends Client {
         if (outcome.kind === 'ok') positions.set(partition, outcome.nextOffset);
         else if (outcome.kind === 'failed' && !outcome.isRetriable) isNewSession = true;
       }
-      if (isNewSession || chance.happens(0.02)) {
+      if (isNewSession || chance.happens(0.05)) {
         sessions += 1;
         for (const partition of partitions) start(partition);
       }
@@ -59,7 +59,8 @@ export class Reader extends Client {
         const asked = chance.pick<number | 'earliest' | 'latest'>(['earliest', 'latest', some, some]);
         await deps.recorder.fetch(this, topic, {
           partitions: [{ partition, asked }],
-          maxBytes: chance.pick([1, 1_000, 1_000_000, chance.happens(0.1) ? Number.MAX_SAFE_INTEGER : 1_000]),
+          // Now and then more than is allowed.
+          maxBytes: chance.pick([1_000, 1_000_000, 1_000_000, chance.happens(0.1) ? Number.MAX_SAFE_INTEGER : 1]),
           minBytes: chance.pick([0, 1]),
           maxWaitMs: chance.pick([0, 500]),
         });

@@ -12,7 +12,7 @@ export const storeFaults = [
   'lostReply',
   /** Is carried out long after its caller gave up. */
   'late',
-  /** Is carried out, and the answer takes seconds. */
+  /** Takes seconds to get there, or its answer to come back. */
   'slow',
   /** Is turned away at once, without effect. */
   'throttled',
@@ -45,23 +45,36 @@ export interface FaultPlan {
 /** Steps of the stores that can be sick; some are of one family alone. */
 const sickSteps = {
   mixed: ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'],
-  long: ['commitBatches', 'rollTail', 'rollTail', 'findPages'],
+  long: ['commitBatches', 'rollTail', 'rollTail', 'findPages', 'findPages'],
   stuck: ['rollTail'],
-  churn: ['deleteContents', 'deleteContents', 'changeTopic', 'getTopic'],
+  churn: ['deleteContents', 'deleteContents', 'deleteContents', 'changeTopic'],
 } as const;
 
+const anyFault: SickFaults = ['lostRequest', 'lostReply', 'late', 'slow', 'throttled'];
+/** What is stuck is never carried out. */
+const stuckFaults: SickFaults = ['lostRequest', 'throttled'];
+const faultsOfStep: Readonly<Record<string, SickFaults>> = {
+  // A read that takes its time meets what was written meanwhile.
+  findPages: ['slow'],
+  // A roll that comes late meets the tail after the next one.
+  rollTail: ['late', 'late', 'lostRequest', 'lostReply', 'throttled'],
+};
+
 export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, without: readonly string[] = []): FaultPlan {
-  // Where topics come and go, faults mostly keep them from going: one sick step tells more than many faults.
-  const isQuiet = theme === 'churn' || theme === 'stuck';
-  const drawLevel = () => chance.pick(isQuiet ? [0, 0, 0, 0.01] : [0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25]);
+  // Many faults keep topics from coming and going and logs from growing: there one sick step tells more.
+  const levels = {
+    mixed: [0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25],
+    long: [0, 0, 0, 0, 0, 0.01, 0.03, 0.06],
+    churn: [0, 0, 0, 0.01],
+    stuck: [0, 0, 0, 0.01],
+  } as const;
+  const drawLevel = () => chance.pick<number>(levels[theme]);
   // Drawn for all, used for some: leaving one out must not change the others.
   const drawn = allFaults.map((fault) => [fault, drawLevel()] as const);
   const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
   const step = chance.pick<string>(sickSteps[theme]);
-  // What is stuck is never carried out.
-  const faults: SickFaults =
-    theme === 'stuck' ? ['lostRequest', 'throttled'] : ['lostRequest', 'lostReply', 'late', 'throttled'];
-  const isSick = chance.happens(theme === 'mixed' ? 0.1 : theme === 'stuck' ? 1 : 0.4);
+  const faults = theme === 'stuck' ? stuckFaults : (faultsOfStep[step] ?? anyFault);
+  const isSick = chance.happens({ mixed: 0.1, long: 0.5, churn: 0.5, stuck: 1 }[theme]);
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),

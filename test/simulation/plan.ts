@@ -10,7 +10,7 @@ export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin'
 export type ClientKind = (typeof clientKinds)[number];
 
 /** `long`: one log that grows long. `churn`: topics come and go. `stuck`: a tail cannot be rolled until it is full. */
-const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'churn', 'churn'] as const;
+const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'long', 'churn', 'churn'] as const;
 
 export interface Plan {
   readonly profile: Profile;
@@ -43,7 +43,7 @@ export function drawPlan(
   const topicCount = theme === 'mixed' ? chance.pick([1, 1, 2, 3]) : 1;
   const drawn = {
     serverCount: style === 'lambdas' ? 0 : chance.integer(theme === 'churn' ? 2 : 1, 3),
-    lambdaCountMax: style === 'servers' ? 0 : chance.integer(2, 8),
+    lambdaCountMax: style === 'servers' ? 0 : chance.integer(isOneLog ? 5 : 2, 8),
     topics: ['orders', 'payments', 'audit.log'].slice(0, topicCount).map((name) => ({
       topic: parseTopicName(name),
       partitionCount: isOneLog ? 1 : chance.pick([1, 1, 2, 3, 4]),
@@ -51,9 +51,9 @@ export function drawPlan(
     clients: {
       plain: theme === 'stuck' ? 4 : chance.integer(0, 3),
       idempotent: chance.integer(1, 4),
-      consumer: chance.integer(0, 3),
-      reader: chance.integer(0, 2),
-      admin: theme === 'churn' ? 1 : chance.integer(0, 1),
+      consumer: chance.integer(isOneLog ? 1 : 0, 3),
+      reader: chance.integer(isOneLog ? 1 : 0, isOneLog ? 4 : 2),
+      admin: theme === 'churn' ? 1 : isOneLog ? 0 : chance.integer(0, 1),
       // The client that users have, over the HTTP app.
       sender: chance.pick([0, 0, 1, 2]),
       follower: chance.pick([0, 0, 1]),

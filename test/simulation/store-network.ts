@@ -24,7 +24,8 @@ export interface StoreCall<T> {
 /** Exponential around this, as networks are. */
 const latencyMsMean = 6;
 const giveUpMs = { min: 200, max: 3_000 };
-const slowMs = { min: 300, max: 8_000 };
+/** From `min` to `max`, each doubling as likely as the next: what is a little slow is answered, what is very slow is not. */
+const slowMs = { min: 30, max: 8_000 };
 const lateMsMax = 120_000;
 
 export class StoreNetwork {
@@ -47,8 +48,10 @@ export class StoreNetwork {
     const fault = this.#draw(chance, call);
     this.count(step);
     if (fault !== undefined) this.count(fault);
-    const requestMs = latency(chance);
-    const replyMs = fault === 'slow' ? chance.integer(slowMs.min, slowMs.max) : latency(chance);
+    const delayMs = slowMs.min * (slowMs.max / slowMs.min) ** chance.fraction();
+    const isSlowThere = chance.happens(0.5);
+    const requestMs = latency(chance) + (fault === 'slow' && isSlowThere ? delayMs : 0);
+    const replyMs = latency(chance) + (fault === 'slow' && !isSlowThere ? delayMs : 0);
     const giveUpAfterMs = chance.integer(giveUpMs.min, giveUpMs.max);
     const lateMs = giveUpAfterMs + chance.integer(0, lateMsMax);
 
