@@ -161,7 +161,10 @@ const groupTrims: readonly Trim[] = [
   },
 ];
 
-/** What appends, fetches batches and takes objects away: the group function reads single records to find an offset by its time. 35 KB. */
+/**
+ * What appends, fetches batches, and puts and removes objects: the group function reads no more than the records in which it
+ * looks for an offset by its time. 35 KB.
+ */
 const readOnlyTrims: readonly Trim[] = [
   {
     filter: /\/lib\/produce\/produce\.ts$/,

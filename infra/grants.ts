@@ -75,11 +75,7 @@ const pathsOfLog = [
   'POST /v1/groups/*/offsets/reset',
 ];
 
-const functionsOf: Readonly<Record<Access, readonly FunctionName[]>> = {
-  produce: ['produce'],
-  consume: ['fetch'],
-  manage: ['topics'],
-};
+const functionOf: Readonly<Record<Access, FunctionName>> = { produce: 'produce', consume: 'fetch', manage: 'topics' };
 
 /**
  * Grants `access` to one topic, or to all when `topic` is undefined. There is no grant to produce to all topics over HTTP:
@@ -101,8 +97,7 @@ export function grantAccess(
       grantee,
     );
   }
-  if (via === 'invoke')
-    return grantInvoke(grantor, [...functionsOf[access], ...(isOfLog ? (['group'] as const) : [])], grantee);
+  if (via === 'invoke') return grantInvoke(grantor, isOfLog ? ['topics', 'group'] : [functionOf[access]], grantee);
   return grantDirect(grantor, access, topic, grantee);
 }
 

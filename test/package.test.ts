@@ -50,7 +50,7 @@ test('the package holds what is run and read, and nothing else', async () => {
   const files = entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1));
-  const isBuilt = /^dist\/(lib|infra)\/.+(\.js|\.d\.ts)$|^dist\/functions\/(produce|fetch|topics)\//;
+  const isBuilt = /^dist\/(lib|infra)\/.+(\.js|\.d\.ts)$|^dist\/functions\/(produce|fetch|topics|group)\//;
   const others = files.filter((path) => !isBuilt.test(path));
   expect(others.sort()).toEqual([
     'CHANGELOG.md',

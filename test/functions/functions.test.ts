@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -54,6 +54,16 @@ describe.skipIf(dynamoDbMissing)(`the bundled functions${dynamoDbMissing ?? ''}`
       const files = readdirSync(join(functions.folder, name)).sort();
       expect(files, name).toEqual(['index.mjs', 'index.mjs.map', 'native.wasm']);
     }
+  });
+
+  test('groups are in the group function alone, and nothing that appends is', () => {
+    const has = (text: string) =>
+      (['produce', 'fetch', 'topics', 'group'] as const).filter((name) =>
+        readFileSync(join(functions.folder, name, 'index.mjs'), 'utf8').includes(text),
+      );
+    // The condition of a member's commit, and of a roll of a partition.
+    expect(has('w = :w AND u <= :e')).toEqual(['group']);
+    expect(has('b = :from')).toEqual(['produce', 'fetch', 'topics']);
   });
 
   test.each(['produce', 'fetch', 'topics', 'group'] as const)(
