@@ -1,8 +1,9 @@
-/** One topic of the demo: publishes a file of entries while consumers tail the topic, and measures both. */
+/** One topic of the demo: publishes a file of entries while readers tail the topic, and measures both. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Millrace } from '../../lib/client/index.ts';
 import { addToTally, type Entry, type SeenEntry, type Tally } from './proof.ts';
+import type { OnRecord, Readers } from './readers.ts';
 
 /** A record's value is this as JSON: the event, and its place in the file, by which the proof knows it again. */
 export interface NumberedEvent<Event> {
@@ -13,7 +14,7 @@ export interface NumberedEvent<Event> {
 export interface Feed<Event> {
   readonly topic: string;
   readonly partitionCount: number;
-  readonly consumerCount: number;
+  readonly startReaders: (onRecord: OnRecord) => Promise<Readers>;
   readonly events: readonly Event[];
   /** Each has one record on its way. */
   readonly callerCount: number;
@@ -24,20 +25,22 @@ export interface Feed<Event> {
 
 export interface FeedResult {
   readonly published: readonly Entry[];
-  /** In the order in which the consumers got them. */
+  /** In the order in which the readers got them, each once. */
   readonly seen: readonly SeenEntry[];
   readonly tallies: ReadonlyMap<string, Tally>;
+  /** Records that came once more, by partition and offset, and were not counted again. */
+  readonly againCount: number;
   /** From the first send to the last acknowledgement, and to the last record seen. */
   readonly publishMs: number;
   readonly consumeMs: number;
-  /** From the send of a record until a consumer saw it; sorted. */
+  /** From the send of a record until a reader saw it; sorted. */
   readonly latenciesMs: readonly number[];
 }
 
 /** A record that is not durable after this fails the demo. */
 const deliveryTimeoutMs = 20_000;
 /** Records that were acknowledged and are not seen after this are lost. */
-const catchUpMsMax = 10_000;
+const catchUpMsMax = 30_000;
 
 export async function runFeed<Event>(log: Millrace, feed: Feed<Event>): Promise<FeedResult> {
   const { topic, partitionCount, events, keyOf, amountOf } = feed;
@@ -51,21 +54,24 @@ export async function runFeed<Event>(log: Millrace, feed: Feed<Event>): Promise<
   const nextOffsets = new Map<number, number>();
   let lastSeenAtMs = 0;
 
-  // Each consumer has its own share of the partitions, and reads from the start of an empty topic: it tails.
-  const stop = new AbortController();
-  const tail = async (partitions: readonly number[]): Promise<void> => {
-    for await (const record of log.consumer(topic, { from: 'earliest', partitions, signal: stop.signal })) {
-      const { index, event } = JSON.parse(record.valueText ?? 'null') as NumberedEvent<Event>;
-      const entry = { index, key: record.keyText ?? '', amount: amountOf(event) };
-      lastSeenAtMs = performance.now();
-      latenciesMs.push(lastSeenAtMs - (sentAtMs[index] ?? Number.NaN));
-      seen.push({ ...entry, partition: record.partition, offset: record.offset });
-      addToTally(tallies, entry);
-      nextOffsets.set(record.partition, record.offset + 1);
-      feed.onSeen?.(tallies, seen.length);
+  let againCount = 0;
+
+  // Readers come at least once to each record; where they are in a partition tells what came before.
+  const readers = await feed.startReaders((partition, offset, key, value) => {
+    if (offset < (nextOffsets.get(partition) ?? 0)) {
+      againCount += 1;
+      return;
     }
-  };
-  const tails = Promise.all(shares(partitionCount, feed.consumerCount).map(tail));
+    const { index, event } = JSON.parse(value) as NumberedEvent<Event>;
+    const entry = { index, key, amount: amountOf(event) };
+    lastSeenAtMs = performance.now();
+    latenciesMs.push(lastSeenAtMs - (sentAtMs[index] ?? Number.NaN));
+    seen.push({ ...entry, partition, offset });
+    addToTally(tallies, entry);
+    nextOffsets.set(partition, offset + 1);
+    feed.onSeen?.(tallies, seen.length);
+  });
+  readers.failed.catch(() => {});
 
   const startMs = performance.now();
   const publish = async (): Promise<number> => {
@@ -84,35 +90,24 @@ export async function runFeed<Event>(log: Millrace, feed: Feed<Event>): Promise<
   };
 
   try {
-    // A consumer that fails ends the wait for the producer, and the other way round.
-    const publishMs = await Promise.race([
-      publish(),
-      tails.then(() => Promise.reject(new Error('a consumer ended early'))),
-    ]);
-    // The log itself says where the consumers must get to; a record stored twice would be seen, too.
+    // A reader that fails ends the wait for the producer, and the other way round.
+    const publishMs = await Promise.race([publish(), readers.failed]);
+    // The log itself says where the readers must get to; a record stored twice would be seen, too.
     const { partitions } = await log.admin.describeTopic(topic);
     const deadlineMs = performance.now() + catchUpMsMax;
     const isBehind = () =>
       partitions.some(({ partition, highWatermark }) => (nextOffsets.get(partition) ?? 0) < highWatermark);
-    while (isBehind() && performance.now() < deadlineMs) await sleep(5);
+    while (isBehind() && performance.now() < deadlineMs) await Promise.race([sleep(5), readers.failed]);
     return {
       published,
       seen,
       tallies,
+      againCount,
       publishMs,
       consumeMs: lastSeenAtMs - startMs,
       latenciesMs: latenciesMs.sort((a, b) => a - b),
     };
   } finally {
-    stop.abort();
-    await tails;
+    await readers.stop();
   }
-}
-
-/** Partitions 0 to n - 1 dealt out, as evenly as can be. */
-function shares(partitionCount: number, consumerCount: number): number[][] {
-  const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
-  return Array.from({ length: consumerCount }, (_, consumer) =>
-    partitions.filter((p) => p % consumerCount === consumer),
-  );
 }

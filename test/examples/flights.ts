@@ -2,11 +2,11 @@
  * The demo, `npm run demo`: 20,000 real flights and a week of real earthquakes through a real log on this machine.
  *
  * 1. A log opens in a temporary folder, with its HTTP server in front.
- * 2. Flights are published over HTTP, keyed by the airport they left from, while two consumers tail the topic and keep a
- *    running table. Then the earthquakes, one at a time, which shows what a lone record takes.
+ * 2. Flights are published over HTTP, keyed by the airport they left from, while a group of three processes tails the topic
+ *    and feeds a running table; one of the three is killed midway. Then the earthquakes, one at a time, which shows what a lone record takes.
  * 3. What was seen is proved against the files: nothing lost, nothing twice, nothing out of order, nothing miscounted.
  *
- * Exit code 0 when all of it holds, else 1. `feed.ts` publishes and consumes, `proof.ts` proves.
+ * Exit code 0 when all of it holds, else 1. `feed.ts` publishes, `readers.ts` and `member.ts` read, `proof.ts` proves.
  */
 
 import { rmSync } from 'node:fs';
@@ -19,6 +19,7 @@ import { startServer } from '../../lib/server/server.ts';
 import { readEarthquakes, readFlights } from './datasets.ts';
 import { type FeedResult, runFeed } from './feed.ts';
 import { prove } from './proof.ts';
+import { type GroupReaders, startConsumer, startGroup } from './readers.ts';
 import { createRunningTable, number } from './running-table.ts';
 
 const dir = await mkdtemp(join(tmpdir(), 'millrace-demo-'));
@@ -48,26 +49,39 @@ async function demo(): Promise<boolean> {
   try {
     const flights = readFlights();
     const table = createRunningTable(process.stdout, flights.length);
-    console.log(`${number(flights.length)} flights, keyed by airport, to 6 partitions; two consumers tail them`);
+    console.log(`${number(flights.length)} flights, keyed by airport, to 6 partitions; a group of three tails them`);
+    let group: GroupReaders | undefined;
+    let killedAt = 0;
     const flightFeed = await runFeed(log, {
       topic: 'flights',
       partitionCount: 6,
-      consumerCount: 2,
+      async startReaders(onRecord) {
+        const options = { endpoint: server.url, topic: 'flights', group: 'departures', memberCount: 3 };
+        group = await startGroup(log, options, onRecord);
+        return group;
+      },
       events: flights,
       callerCount: 1_000,
       keyOf: ({ origin }) => origin,
       amountOf: ({ delay }) => delay,
-      onSeen: table.update,
+      onSeen(tallies, seenCount) {
+        table.update(tallies, seenCount);
+        if (killedAt > 0 || seenCount < flights.length / 2) return;
+        killedAt = seenCount;
+        group?.killOne();
+      },
     });
     table.finish(flightFeed.tallies, flightFeed.seen.length);
-    printFigures(flightFeed, '1,000 on their way');
+    console.log(`  one of the three was killed at ${number(killedAt)} flights; the others took over its partitions,`);
+    console.log(`  ${number(flightFeed.againCount)} flights came once more, and were known by their offsets`);
+    printFigures(flightFeed, '1,000 on their way, the wait for the killed one included');
 
     const earthquakes = readEarthquakes();
     console.log(`\n${number(earthquakes.length)} earthquakes, keyed by network, one at a time`);
     const earthquakeFeed = await runFeed(log, {
       topic: 'earthquakes',
       partitionCount: 2,
-      consumerCount: 1,
+      startReaders: (onRecord) => startConsumer(log, 'earthquakes', onRecord),
       events: earthquakes,
       callerCount: 1,
       keyOf: ({ network }) => network,

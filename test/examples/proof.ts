@@ -37,7 +37,7 @@ export function prove(
   const expected = tally(published);
   return [
     {
-      claim: `every one of ${published.length.toLocaleString('en-US')} records was seen, once`,
+      claim: `every one of ${published.length.toLocaleString('en-US')} records was counted, once`,
       fault: lostFault(published, seen) ?? repeatedFault(published, seen),
     },
     { claim: 'offsets of each partition rise from 0 without a gap', fault: offsetFault(seen) },
