@@ -38,6 +38,7 @@ export class Scheduler {
   readonly #chance: Chance;
   /** A binary heap: the earliest first. */
   readonly #events: Event[] = [];
+  readonly #listeners = new Set<() => void>();
 
   constructor(chance: Chance, startMs: number) {
     this.#chance = chance;
@@ -69,9 +70,36 @@ export class Scheduler {
   #sleep(ms: number, actor?: Actor, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
-      signal?.addEventListener('abort', () => resolve(), { once: true });
-      this.after(ms, resolve, actor);
+      const forget = signal === undefined ? () => {} : this.onAbort(signal, resolve);
+      const wake = () => {
+        forget();
+        resolve();
+      };
+      this.after(ms, wake, actor);
     });
+  }
+
+  /**
+   * Runs `run` when `signal` is aborted; what is returned takes that back. Node keeps a signal made of others for as long as
+   * somebody listens to it, and those who listened for a process that died never leave by themselves: `end` sends them home.
+   */
+  onAbort(signal: AbortSignal, run: () => void): () => void {
+    const forget = () => {
+      signal.removeEventListener('abort', heard);
+      this.#listeners.delete(forget);
+    };
+    const heard = () => {
+      forget();
+      run();
+    };
+    signal.addEventListener('abort', heard);
+    this.#listeners.add(forget);
+    return forget;
+  }
+
+  /** Nothing is run any more. */
+  end(): void {
+    for (const forget of [...this.#listeners]) forget();
   }
 
   /** Runs events until `work` is settled. Throws `Stuck` when nothing is left to happen before that. */

@@ -12,10 +12,11 @@ export function openSimulatedClient(scheduler: Scheduler, fleet: Fleet, { chance
     // An abort does not travel: whoever serves the request finds nobody there when it answers.
     async ({ signal, ...request }) => {
       signal?.throwIfAborted();
-      const aborted = Promise.withResolvers<never>();
-      signal?.addEventListener('abort', () => aborted.reject(signal.reason), { once: true });
       const answer = fleet.call(chance, request.timeoutMs, (environment) => environment.request(request));
-      return await Promise.race([answer, aborted.promise]);
+      if (signal === undefined) return await answer;
+      const aborted = Promise.withResolvers<never>();
+      const forget = scheduler.onAbort(signal, () => aborted.reject(signal.reason));
+      return await Promise.race([answer, aborted.promise]).finally(forget);
     },
     async () => {},
   );

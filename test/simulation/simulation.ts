@@ -94,6 +94,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
     const violations = [...stuck, ...run.failures, ...checkHistory(history)];
     return { plan, history, violations, eventCount: scheduler.eventCount, counts: network.counts };
   } finally {
+    scheduler.end();
     await stores.close();
   }
 }

@@ -39,7 +39,7 @@ export function openAwsStores(deps: {
     const onStoreRequest: OnStoreRequest = ({ service, operation }) => network.count(`${service} ${operation}`);
     const deadline = () => environment.deadlineMs;
     const common = { clock, randomBytes, deadline, onRequest: onStoreRequest };
-    const s3 = clientOf<S3Client>(network, environment, (operation, input) => ({
+    const s3 = clientOf<S3Client>(scheduler, network, environment, (operation, input) => ({
       step: operation === 'PutObject' ? 'put' : 'read',
       apply: async () => bucket.request(operation, input),
       ...(operation === 'PutObject' ? { applyHalf: async () => undefined } : {}),
@@ -51,7 +51,7 @@ export function openAwsStores(deps: {
           ? s3Error('ConditionalRequestConflict', 409)
           : s3Error('SlowDown', 503),
     }));
-    const dynamoDb = clientOf<DynamoDBClient>(network, environment, (operation, input) => ({
+    const dynamoDb = clientOf<DynamoDBClient>(scheduler, network, environment, (operation, input) => ({
       step: stepOf(operation, input),
       apply: async () => {
         const part = network.isCalm || !environment.chance.happens(0.05) ? undefined : halved(input);
@@ -70,6 +70,7 @@ export function openAwsStores(deps: {
 
 /** A client of the SDK, of which the stores use `send` and the region. */
 function clientOf<Client>(
+  scheduler: Scheduler,
   network: StoreNetwork,
   environment: Environment,
   callOf: (operation: string, input: Record<string, unknown>) => Omit<StoreCall<object>, 'environment' | 'noAnswer'>,
@@ -88,8 +89,8 @@ function clientOf<Client>(
     return new Promise((resolve, reject) => {
       const aborted = () => reject(Object.assign(new Error('aborted'), { name: 'AbortError' }));
       if (abortSignal.aborted) return aborted();
-      abortSignal.addEventListener('abort', aborted, { once: true });
-      answer.then(resolve, reject);
+      const forget = scheduler.onAbort(abortSignal, aborted);
+      void answer.then(resolve, reject).finally(forget);
     });
   };
   return { send, config: { region: async () => 'us-east-1' }, destroy: () => {} } as unknown as Client;
