@@ -37,6 +37,9 @@ const lastCommitMsMax = 20_000;
 /** A member without partitions that does not follow waits for so many heartbeats: others may be about to give some up. */
 const idleHeartbeatsMax = 4;
 
+/** Topics that are named in one request. */
+const topicsNamedMax = 20;
+
 /** One answer of a partition, at the hand of the one who handles it. */
 interface Held {
   readonly one: OwnedPartition;
@@ -447,12 +450,14 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
 
   async #takeOver(added: readonly OwnedPartition[]): Promise<void> {
     const topics = [...new Set(added.map(({ topic }) => topic))];
+    // The names of many do not fit into the head of a request; then it is all that the group has.
+    const query: Record<string, string> = topics.length > topicsNamedMax ? {} : { topic: topics.join(',') };
     const begins = await this.#retrying(this.#stopping.signal, failingMsMax, async () => {
       const { offsets } = await callJson<{ offsets: { topic: string; partition: number; offset: number }[] }>(
         this.#deps.transport,
         'GET',
         groupPath(this.group, '/offsets'),
-        { query: { topic: topics.join(',') }, role: 'consumer', signal: this.#stopping.signal },
+        { query, role: 'consumer', signal: this.#stopping.signal },
       );
       return Promise.all(
         added.map(async (one) => {
@@ -581,7 +586,8 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
 
   async #leave(): Promise<void> {
     this.#stop();
-    if (this.#failure === undefined) await this.#handlers;
+    // Unless one of them hangs, and has thrown this consumer out.
+    if (this.#failure === undefined) await Promise.race([this.#handlers, this.#failed.promise]);
     this.#leaving.abort();
     this.#heartbeatDue.ring();
     this.#bell.ring();

@@ -15,6 +15,8 @@ import { logLimits } from './transport.ts';
 /** A consumer gives up after it could not reach the log for this long. */
 export const failingMsMax = 120_000;
 const answersHeldMax = 2;
+/** Nothing more is fetched while this much waits; soft by one answer for each topic. */
+const queuedBytesMax = 32 * MiB;
 
 export interface FetcherDeps extends ClientDeps {
   readonly owned: ReadonlyMap<string, OwnedPartition>;
@@ -63,6 +65,7 @@ export class GroupFetcher {
 
   #wanted(topic: string): OwnedPartition[] {
     const { follow = true } = this.#options;
+    if (this.#queuedBytes() >= queuedBytesMax) return [];
     return this.#of(topic).filter(
       (one) =>
         one.state === 'active' &&
@@ -70,6 +73,16 @@ export class GroupFetcher {
         (follow || !one.isAtEnd) &&
         one.queue.length + (one.isHeld ? 1 : 0) < answersHeldMax,
     );
+  }
+
+  /** What is paused does not count: it would keep the others from going on. */
+  #queuedBytes(): number {
+    let bytes = 0;
+    for (const one of this.#deps.owned.values()) {
+      if (this.#deps.isPaused(one)) continue;
+      for (const { batches } of one.queue) for (const { byteLength } of batches) bytes += byteLength;
+    }
+    return bytes;
   }
 
   async #run(topic: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** One member of a group, as the log sees it: join, heartbeat, commit, leave. Keeps its epoch; runs nothing by itself. */
 
 import { isLogError, type LogError } from '../errors.ts';
-import { rebalanceTimeoutMsMax, rebalanceTimeoutMsMin } from '../limits.ts';
+import { commitOffsetsMax, rebalanceTimeoutMsMax, rebalanceTimeoutMsMin } from '../limits.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
 import { callJson, errorOf, parseBody, requestTimeoutMs } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
@@ -134,6 +134,10 @@ export class GroupMember {
 
   /** One entry for each offset, in order: undefined where it was committed. */
   async commit(offsets: readonly OffsetToCommit[]): Promise<readonly (LogError | undefined)[]> {
+    if (offsets.length > commitOffsetsMax) {
+      const first = await this.commit(offsets.slice(0, commitOffsetsMax));
+      return [...first, ...(await this.commit(offsets.slice(commitOffsetsMax)))];
+    }
     const body = { memberId: this.#memberId, memberEpoch: this.#epoch, offsets };
     const response = await this.#deps.transport({
       method: 'POST',

@@ -327,6 +327,23 @@ test('a pattern reads all topics that match, those that come later included', as
   await done;
 });
 
+test('a handler that hangs does not keep a consumer from being closed for longer than it may take', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 2);
+  const { client } = world.openClient();
+  const consumer = client.consumer('orders', { group: 'billing', processingTimeoutMs: 4_000 });
+  const begun = Promise.withResolvers<void>();
+  const done = consumer.each(() => {
+    begun.resolve();
+    return new Promise<void>(() => {});
+  });
+  await begun.promise;
+  const closed = consumer.close();
+  await expect(done).rejects.toMatchObject({ code: 'REQUEST_TIMED_OUT' });
+  await closed;
+  expect((await client.admin.describeGroup('billing')).members).toEqual([]);
+});
+
 test('a handler that throws ends it with its error, its record is not done, and those before it are committed', async () => {
   const world = await openGroupWorld('direct');
   await world.fill('orders', 1, 10);
