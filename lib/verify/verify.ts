@@ -4,7 +4,7 @@
  */
 
 import { Millrace } from '../client/millrace.ts';
-import { type Transport, wrapTransport } from '../client/transport.ts';
+import { makeTransport, type Transport } from '../client/transport.ts';
 import type { Clock } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
 import { parseTopicName, type TopicName } from '../ids.ts';
@@ -196,8 +196,10 @@ async function work(
     startMs,
     recorder,
     // The transport is closed by whoever opened it.
-    open: ({ chance: { bytes: randomBytes } }) =>
-      new Millrace({ transport: wrapTransport(transport, transport), clock, randomBytes }),
+    open: ({ chance: { bytes: randomBytes } }) => {
+      const shared = makeTransport(transport.endpoint, transport, async () => {}, transport.limits);
+      return new Millrace({ transport: shared, clock, randomBytes });
+    },
     mayGoOn: () => {
       tell(options, 'working', recorder, startMs);
       return clock.nowMs() - startMs < durationMs && signal?.aborted !== true;

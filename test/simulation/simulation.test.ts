@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Operation } from '../../lib/verify/history.ts';
+import { MutatedSource } from './mutated-source.ts';
 import { applyMutation, mutations } from './mutations.ts';
 import type { Profile } from './plan.ts';
 import { simulate } from './simulation.ts';
@@ -46,3 +47,23 @@ test('every deliberate bug can still be put into the source', () => {
   expect(new Set(mutations.map(({ name }) => name)).size).toBe(mutations.length);
   expect(mutations.length).toBeGreaterThanOrEqual(12);
 });
+
+test('a deliberate bug is found, shrunk to little, and found again by the command that is printed', () => {
+  const mutation = mutations.find(({ name }) => name.startsWith('stamp the offset'));
+  expect(mutation).toBeDefined();
+  if (mutation === undefined) return;
+  const source = new MutatedSource();
+  try {
+    const { exitCode, stdout } = source.simulate(mutation, ['--seeds', '50', '--first']);
+    expect(exitCode).toBe(1);
+    const [, needed] = /needs (\d+) operations/.exec(stdout) ?? [];
+    expect(Number(needed)).toBeLessThan(50);
+    expect(stdout).toMatch(/history around it:\n {2}#\d+ \[/);
+    const [, command = ''] = /repeat it with\n {2}node test\/simulation\/simulate\.ts (.*)/.exec(stdout) ?? [];
+    const again = source.simulate(mutation, command.split(' '));
+    expect(again.exitCode).toBe(1);
+    expect(again.stdout).toContain('1 of 1 seeds, 1 failed');
+  } finally {
+    source.remove();
+  }
+}, 60_000);
