@@ -1,6 +1,7 @@
 /** Consumers that share topics as a group, over the doors that have groups, in hurried time. */
 
 import { describe, expect, test } from 'vitest';
+import { GroupMember } from '../../lib/client/group-member.ts';
 import {
   type ConsumedRecord,
   type GroupConsumerOptions,
@@ -8,6 +9,8 @@ import {
   LogError,
   type LostPartition,
 } from '../../lib/client/index.ts';
+import { makeTransport } from '../../lib/client/transport.ts';
+import { systemRandomBytes } from '../../lib/clock.ts';
 import { clock, type GroupWorld, groupDoors, openGroupWorld, type TestClient, until } from './group-fixture.ts';
 
 /** Everything that members of a group were handed, and who was at which partition when. */
@@ -85,9 +88,10 @@ describe.each(groupDoors)('a group over %s', (door) => {
 
   test('members that come and go in order hand out every record exactly once, and none beside another', async () => {
     const world = await openGroupWorld(door);
-    await world.fill('orders', 6, 900);
+    await world.fill('orders', 6, 300);
     const deliveries = new Deliveries();
-    const options = { workMs: 80, concurrency: 2 };
+    // All partitions are at hand at once and nothing is committed in between: a hand-over has to see to both.
+    const options = { workMs: 1_000, concurrency: 6, autoCommitIntervalMs: 600_000 };
     const first = startMember(world, 'first', deliveries, options);
     await until(() => deliveries.values.length > 30, 'the first is at work');
     const second = startMember(world, 'second', deliveries, options);
@@ -95,9 +99,9 @@ describe.each(groupDoors)('a group over %s', (door) => {
     const third = startMember(world, 'third', deliveries, options);
     await until(() => (deliveries.byMember.get('third')?.length ?? 0) > 10, 'the third is at work');
     await first.stop();
-    await until(() => deliveries.distinct.length === 900, 'every record was handed out');
+    await until(() => deliveries.distinct.length === 300, 'every record was handed out');
     await Promise.all([second.stop(), third.stop()]);
-    expect(deliveries.values.length).toBe(900);
+    expect(deliveries.values.length).toBe(300);
     expect(deliveries.overlaps).toEqual([]);
     for (const list of deliveries.byMember.values()) {
       for (const [, ofPlace] of Map.groupBy(list, (line) => line.split(' ')[0])) {
@@ -202,6 +206,28 @@ test('a member that was thrown out is told what it has not committed, and gets t
   expect(position).toBeGreaterThan(committedOffset);
   expect(deliveries.values.length).toBe(300 + position - committedOffset);
   await member.stop();
+});
+
+test('who cannot reach the log hands out nothing when its session may be over, though much lies ready', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 1_000);
+  const deliveries = new Deliveries();
+  const lost: LostPartition[] = [];
+  const member = startMember(world, 'a', deliveries, {
+    workMs: 100,
+    sessionTimeoutMs: 6_000,
+    onLost: (partitions) => void lost.push(...partitions),
+  });
+  await until(() => deliveries.values.length > 5, 'at work');
+  member.kill();
+  const killedAtMs = clock.nowMs();
+  await until(() => lost.length > 0, 'it takes its partition for lost');
+  expect(clock.nowMs() - killedAtMs).toBeLessThan(15_000);
+  const { length } = deliveries.values;
+  expect(length).toBeLessThan(1_000);
+  await clock.sleep(10_000);
+  expect(deliveries.values.length).toBeLessThanOrEqual(length + 1);
+  await expect(member.consumer.close()).rejects.toMatchObject({ message: 'killed by the test' });
 });
 
 test('a commit of what others have by now fails, and the partitions are lost', async () => {
@@ -370,4 +396,31 @@ test('the end of the client commits what is done and leaves the group', async ()
   const { partitions, members } = await world.openClient().client.admin.describeGroup('billing');
   expect(partitions[0]?.committedOffset).toBe(10);
   expect(members).toEqual([]);
+});
+
+test('an answer that comes when its member has lost everything does not make it a member again', async () => {
+  const answers: (() => void)[] = [];
+  const transport = makeTransport(
+    'the test',
+    async () => {
+      await new Promise<void>((resolve) => answers.push(resolve));
+      const body = Buffer.from(
+        JSON.stringify({ memberId: 'm', memberEpoch: 3, heartbeatIntervalMs: 5_000, assignment: [] }),
+      );
+      return { status: 200, header: () => undefined, body };
+    },
+    async () => {},
+  );
+  const { signal } = new AbortController();
+  const deps = { transport, clock, randomBytes: systemRandomBytes, closing: signal, busy: new Set<never>() };
+  const member = new GroupMember(deps, { group: 'billing' });
+  const joined = member.heartbeat(['orders'], () => [], signal);
+  answers.shift()?.();
+  await joined;
+  expect(member.isMember).toBe(true);
+  const late = member.heartbeat(['orders'], () => [], signal);
+  member.forget();
+  answers.shift()?.();
+  expect(await late).toEqual({ heartbeatIntervalMs: 0 });
+  expect(member.isMember).toBe(false);
 });
