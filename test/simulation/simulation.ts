@@ -4,25 +4,15 @@
  * The same seed gives the same history, byte for byte.
  */
 
-import { type Chance, createChance } from '../../lib/verify/chance.ts';
+import { createChance } from '../../lib/verify/chance.ts';
 import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
-import type { Client, ClientDeps } from '../../lib/verify/client.ts';
-import type { History, Operation } from '../../lib/verify/history.ts';
+import type { History } from '../../lib/verify/history.ts';
 import { createInstants } from '../../lib/verify/instants.ts';
-import { IdempotentProducer, PlainProducer } from '../../lib/verify/producers.ts';
-import { readToTheEnd } from '../../lib/verify/read-to-the-end.ts';
-import { Consumer, Reader } from '../../lib/verify/readers.ts';
-import { type Caller, type CallLog, Recorder } from '../../lib/verify/recorder.ts';
-import { Follower, Sender } from '../../lib/verify/users.ts';
-import { Administrator } from './administrator.ts';
 import type { OnRequest } from './aws/dynamodb.ts';
-import { Fleet } from './fleet.ts';
-import { Nemesis } from './nemesis.ts';
-import { type ClientKind, clientKinds, drawPlan, type Plan, type Profile } from './plan.ts';
+import { drawPlan, type Plan, type Profile } from './plan.ts';
+import { type AuditViolation, Run } from './run.ts';
 import { Scheduler, Stuck } from './scheduler.ts';
-import { openSimulatedClient } from './simulated-client.ts';
 import { StoreNetwork } from './store-network.ts';
-import type { SharedStores } from './stores.ts';
 import { openAwsStores } from './stores-aws.ts';
 import { openLocalStores } from './stores-local.ts';
 import { withVirtualGlobals } from './virtual-globals.ts';
@@ -47,30 +37,9 @@ export interface SimulationRun {
   readonly counts: ReadonlyMap<string, number>;
 }
 
-/** What only the end of a run can show: that the log works again when nothing is in its way. */
-export interface AuditViolation {
-  readonly invariant: 'healsWhenFaultsEnd';
-  readonly text: string;
-  readonly operations: readonly Operation[];
-}
-
 const startMs = Date.UTC(2026, 0, 1);
-/** Longer than any request is late, any environment frozen, any topic cached. */
-const calmMs = 400_000;
 /** An environment answers for 5 s from what it knows of a topic, or for twice that when its clock is set back meanwhile. */
 const topicStaleMsMax = 10_000;
-
-const kinds: Readonly<
-  Record<ClientKind, new (deps: ClientDeps, name: string, chance: Chance, theme: Plan['theme']) => Client>
-> = {
-  plain: PlainProducer,
-  idempotent: IdempotentProducer,
-  consumer: Consumer,
-  reader: Reader,
-  admin: Administrator,
-  sender: Sender,
-  follower: Follower,
-};
 
 export async function simulate(options: SimulationOptions): Promise<SimulationRun> {
   const chance = createChance(options.seed, options.profile);
@@ -102,145 +71,4 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
 function stuckViolation(error: unknown): AuditViolation[] {
   if (!(error instanceof Stuck)) throw error;
   return [{ invariant: 'healsWhenFaultsEnd', text: error.message, operations: [] }];
-}
-
-class Run {
-  readonly recorder: Recorder;
-  readonly failures: AuditViolation[] = [];
-  readonly #fleet: Fleet;
-  readonly #nemesis: Nemesis;
-  readonly #beside = new Set<Promise<unknown>>();
-  readonly #plan: Plan;
-  readonly #chance: Chance;
-  readonly #scheduler: Scheduler;
-  readonly #network: StoreNetwork;
-  readonly #stores: SharedStores;
-
-  constructor(
-    plan: Plan,
-    chance: Chance,
-    scheduler: Scheduler,
-    network: StoreNetwork,
-    stores: SharedStores,
-    instants: ReturnType<typeof createInstants>,
-  ) {
-    this.#plan = plan;
-    this.#chance = chance;
-    this.#scheduler = scheduler;
-    this.#network = network;
-    this.#stores = stores;
-    const { faults, serverCount, lambdaCountMax, skewMsMax } = plan;
-    const fleetChance = chance.fork('fleet');
-    this.#fleet = new Fleet({ scheduler, chance: fleetChance, faults, stores, serverCount, lambdaCountMax, skewMsMax });
-    this.#nemesis = new Nemesis({ scheduler, chance: chance.fork('nemesis'), faults, fleet: this.#fleet });
-    const call: CallLog = ({ chance: own, timeoutMs }, work) =>
-      this.#fleet.call(own, timeoutMs, ({ log }) => work(log));
-    this.recorder = new Recorder(call, instants, (topic) => stores.lives.told(topic));
-  }
-
-  async whole(): Promise<void> {
-    this.#setCalm(true);
-    await this.#createTopics();
-    this.#setCalm(false);
-    void this.#nemesis.run(this.#plan.thinkMs * 10);
-    await Promise.all(this.#clients().map((client) => client.run()));
-    this.#nemesis.end();
-    this.#setCalm(true);
-    // What is still being tried again is tried without faults, and meets the requests that were late.
-    while (this.#beside.size > 0) await Promise.all(this.#beside);
-    await this.#scheduler.clock.sleep(calmMs);
-    for (const { name, requests } of this.#fleet.environments) {
-      if (requests.size > 0)
-        this.#fail(`${requests.size} requests are under way in ${name} after ${calmMs} ms of calm`);
-    }
-    await this.#audit();
-  }
-
-  #setCalm(isCalm: boolean): void {
-    this.#network.isCalm = isCalm;
-    this.#fleet.isCalm = isCalm;
-  }
-
-  #clients(): Client[] {
-    const { clients, operationsMax } = this.#plan;
-    let operationsLeft = operationsMax;
-    const { theme, faults, topics, thinkMs, timestampDrift } = this.#plan;
-    const deps: ClientDeps = {
-      workload: {
-        topics,
-        thinkMs,
-        timestampDrift,
-        // Where topics come and go, those who lose patience make one anew while the old one is still being deleted.
-        timeoutsMs: theme === 'churn' ? [300, 1_000, 10_000] : [1_000, 10_000, 40_000],
-        deliveredTwice: faults.probability.deliveredTwice,
-        secondDeliveryMsMax: 60_000,
-        waitMsMax: 30_000,
-        retryMsMax: 10_000,
-        // Few enough for there to be several pages.
-        listPageMax: 2,
-      },
-      clock: this.#scheduler.clock,
-      startMs: this.#scheduler.startMs,
-      recorder: this.recorder,
-      open: (caller) => openSimulatedClient(this.#scheduler, this.#fleet, caller),
-      mayGoOn: () => operationsLeft-- > 0,
-      beside: (work) => {
-        this.#beside.add(work);
-        void work.then(() => this.#beside.delete(work));
-      },
-    };
-    return clientKinds.flatMap((kind) =>
-      Array.from({ length: clients[kind] }, (_, index) => {
-        const name = `${kind}${index}`;
-        return new kinds[kind](deps, name, this.#chance.fork(name), theme);
-      }),
-    );
-  }
-
-  async #createTopics(): Promise<void> {
-    const caller = this.#auditor();
-    for (const { topic, partitionCount } of this.#plan.topics) {
-      this.#expectOk(await this.recorder.changeTopic(caller, 'create', topic, { partitionCount }));
-    }
-  }
-
-  /** Every log that is there takes a record and is read from its start to its end. */
-  async #audit(): Promise<void> {
-    const caller = this.#auditor();
-    for (const { topic, partitionCounts } of this.#stores.lives.all.filter(({ leaving }) => leaving === undefined)) {
-      const name = this.#plan.topics.find((one) => one.topic === topic)?.topic;
-      if (name === undefined) continue;
-      this.#expectOk(await this.recorder.changeTopic(caller, 'describe', name));
-      const partitionCount = partitionCounts.at(-1)?.count ?? 0;
-      for (let partition = 0; partition < partitionCount; partition++) {
-        const timestamps = [this.#scheduler.clock.nowMs()];
-        const probe = {
-          partition,
-          values: [`auditor.${topic.length}${partition}+0`],
-          timestamps,
-          codec: 'none' as const,
-        };
-        this.#expectOk(...(await this.recorder.produce(caller, name, [{ ...probe, producer: undefined }])));
-        this.#expectOk(...(await readToTheEnd(this.recorder, caller, name, partition)));
-        this.#expectOk(await this.recorder.listOffsets(caller, name, partition, 'max'));
-      }
-    }
-  }
-
-  #auditor(): Caller {
-    return { name: 'auditor', chance: this.#chance.fork('auditor'), timeoutMs: 60_000 };
-  }
-
-  #expectOk(...operations: readonly Operation[]): void {
-    for (const operation of operations) {
-      const { outcome, type, topic } = operation;
-      if (outcome.kind === 'ok') continue;
-      const text = `the auditor's ${type} on ${topic} ended ${JSON.stringify(outcome)} with nothing in its way`;
-      this.#fail(text, operation);
-    }
-  }
-
-  #fail(text: string, ...operations: readonly Operation[]): void {
-    this.failures.push({ invariant: 'healsWhenFaultsEnd', text, operations });
-  }
 }
