@@ -1,5 +1,6 @@
 /** Consumers that share topics as a group, over the doors that have groups, in hurried time. */
 
+import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { GroupMember } from '../../lib/client/group-member.ts';
 import {
@@ -11,6 +12,7 @@ import {
 } from '../../lib/client/index.ts';
 import { makeTransport } from '../../lib/client/transport.ts';
 import { systemRandomBytes } from '../../lib/clock.ts';
+import { doors, openClient } from './doors.ts';
 import { clock, type GroupWorld, groupDoors, openGroupWorld, type TestClient, until } from './group-fixture.ts';
 
 /** Everything that members of a group were handed, and who was at which partition when. */
@@ -423,4 +425,22 @@ test('an answer that comes when its member has lost everything does not make it 
   answers.shift()?.();
   expect(await late).toEqual({ heartbeatIntervalMs: 0 });
   expect(member.isMember).toBe(false);
+});
+
+test.runIf(doors.includes('aws'))('on S3 and DynamoDB a loop goes on where the loop before it was left', async () => {
+  const client = await openClient('aws');
+  const topic = `topic-${randomUUID()}`;
+  await client.admin.createTopic(topic, { partitions: 3 });
+  const producer = client.producer(topic);
+  await Promise.all(numbers(9).map((value, index) => producer.send({ value, partition: index % 3 })));
+  const group = `group-${randomUUID()}`;
+  const read = async () => {
+    const values: (string | null)[] = [];
+    for await (const { valueText } of client.consumer(topic, { group, follow: false })) values.push(valueText);
+    return values.sort();
+  };
+  expect(await read()).toEqual(numbers(9));
+  await producer.send({ value: 'one more', partition: 1 });
+  expect(await read()).toEqual(['one more']);
+  expect((await client.admin.describeGroup(group)).partitions.map(({ lag }) => lag)).toEqual([0, 0, 0]);
 });
