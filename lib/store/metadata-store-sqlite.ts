@@ -219,6 +219,7 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
  * checkpoints (https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint); those of the table are free again after.
  */
 const growLog = `
+  DROP TABLE IF EXISTS filler;
   BEGIN; CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(1000 * 4096)); COMMIT;
   DROP TABLE filler;
   PRAGMA wal_checkpoint(RESTART);

@@ -44,6 +44,19 @@ describe('a metadata file', () => {
   });
 });
 
+test('a start that was killed while it grew the log file is not in the way of the next', async () => {
+  const path = newPath();
+  const store = openSqliteMetadataStore(path);
+  const { topic } = await created(store);
+  await store.close();
+  const database = new DatabaseSync(path);
+  database.exec('CREATE TABLE filler (bytes BLOB)');
+  database.close();
+  const next = openSqliteMetadataStore(path);
+  expect(await next.getTopic(topic)).toMatchObject({ topic });
+  await next.close();
+});
+
 test('a transaction that is taken back takes the heads with it that it changed', async () => {
   const store = openSqliteMetadataStore(newPath());
   const { topicId } = await created(store);
