@@ -109,6 +109,6 @@ test('what takes more than the 6 MB of an invoke goes in several, there and back
   await expect(producer.send({ value: Buffer.alloc(5_000_000) })).rejects.toMatchObject({
     code: 'MESSAGE_TOO_LARGE',
     effect: 'none',
-    message: expect.stringContaining('a request to functions produce, fetch, topics has room for 4399992'),
+    message: expect.stringContaining('a request to functions produce, fetch, topics, group has room for 4399992'),
   });
 });
