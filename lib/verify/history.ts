@@ -150,8 +150,8 @@ export interface History {
   readonly topics: readonly TopicLife[];
   /** For this long an answer may go by what was true of a topic before. */
   readonly topicStaleMsMax: number;
-  /** Bytes were damaged on purpose: whoever reads them may be told so. */
-  readonly isDamaged?: boolean;
+  /** Bytes were damaged or rights taken away on purpose: whoever meets that may be told that trying again does not help. */
+  readonly mayFailForGood?: boolean;
 }
 
 export type OkOutcome<Op extends Operation> = Extract<Op['outcome'], { kind: 'ok' }>;

@@ -90,6 +90,17 @@ export function sortHistory(history: History): SortedHistory {
     if (life !== undefined && lives.length === 1) push(reads, life, operation);
   }
 
+  /** Places that batches without a producer id certainly took: a batch that is not certain is not there as well. */
+  const taken = new Set(
+    operations.flatMap((operation) => {
+      if (operation.type !== 'produce' || operation.producer !== undefined) return [];
+      const [life, other] = livesOf(operation);
+      const answer = answerOf(operation);
+      return answer === undefined || life === undefined || other !== undefined
+        ? []
+        : [placeKey(life, operation, answer)];
+    }),
+  );
   const shownIn = new Map(topics.map((life) => [life, showings(reads.get(life) ?? [])]));
   const logs = topics.flatMap((life) => {
     const isOf = (operation: Operation): boolean => {
@@ -100,12 +111,20 @@ export function sortHistory(history: History): SortedHistory {
       const answer = answerOf(operation);
       if (answer === undefined || lives.length === 1) return isMet;
       const place = shownIn.get(life)?.get(operation.partition)?.get(answer.baseOffset);
-      return isMet && place?.value === operation.values[0];
+      return isMet && place?.value === operation.values[0] && !taken.has(placeKey(life, operation, answer));
     };
     const shown = shownIn.get(life) ?? new Map<Partition, Map<Offset, Shown>>();
     return logsOf(life, operations.filter(isOf), reads.get(life) ?? [], shown);
   });
   return { ...history, logs, sendsOf, livesOf };
+}
+
+function placeKey(
+  { topicId }: TopicLife,
+  { partition }: ProduceOperation,
+  { baseOffset }: { readonly baseOffset: Offset },
+): string {
+  return `${topicId}/${partition}/${baseOffset}`;
 }
 
 function findLives({ operations, topics }: History): (operation: Operation) => readonly TopicLife[] {

@@ -97,13 +97,13 @@ export function timesFindTheFirstRecord(log: PartitionLog): Violation[] {
 }
 
 /** A fetch inside of what is certainly there is not out of range, and a reader is never told that data is gone. */
-export function whatIsThereIsServed({ operations, logs, livesOf, isDamaged = false }: SortedHistory): Violation[] {
+export function whatIsThereIsServed({ operations, logs, livesOf, mayFailForGood = false }: SortedHistory): Violation[] {
   const bounds = new Map(logs.map((log) => [log, committedBefore(log)]));
   return operations.flatMap((operation): Violation[] => {
     const { outcome } = operation;
     if (outcome.kind !== 'failed' && outcome.kind !== 'unknown') return [];
     if (operation.type !== 'fetch' && operation.type !== 'listOffsets') return [];
-    if (outcome.code === 'KAFKA_STORAGE_ERROR' && !outcome.isRetriable && !isDamaged) {
+    if (outcome.code === 'KAFKA_STORAGE_ERROR' && !outcome.isRetriable && !mayFailForGood) {
       return [{ text: `${named(operation)} was told that what it asked for is lost`, operations: [operation] }];
     }
     const lives = livesOf(operation);

@@ -57,13 +57,16 @@ export class Reader extends Client {
       } else {
         const some = chance.pick([0, chance.integer(0, 30), chance.integer(0, 500)]);
         const asked = chance.pick<number | 'earliest' | 'latest'>(['earliest', 'latest', some, some]);
-        await deps.recorder.fetch(this, topic, {
+        // Now and then a crowd asks for the same, and more reads are under way than are allowed at once.
+        const crowd = chance.happens(0.02) ? 12 : 1;
+        const options = {
           partitions: [{ partition, asked }],
           // Now and then more than is allowed.
           maxBytes: chance.pick([1_000, 1_000_000, 1_000_000, chance.happens(0.1) ? Number.MAX_SAFE_INTEGER : 1]),
           minBytes: chance.pick([0, 1]),
           maxWaitMs: chance.pick([0, 500]),
-        });
+        };
+        await Promise.all(Array.from({ length: crowd }, () => deps.recorder.fetch(this, topic, options)));
       }
     }
   }

@@ -1,6 +1,6 @@
 /** A client that administers. */
 
-import type { TopicName } from '../../lib/ids.ts';
+import { parseTopicName, type TopicName } from '../../lib/ids.ts';
 import type { Chance } from '../../lib/verify/chance.ts';
 import { Client, type ClientDeps } from '../../lib/verify/client.ts';
 import type { Plan } from './plan.ts';
@@ -29,8 +29,11 @@ export class Administrator extends Client {
       ] as const);
       const action = theme === 'churn' && chance.happens(0.7) ? 'delete' : drawn;
       if (action === 'delete') await this.#deleteAndCreate(topic, partitionCount);
-      else if (action === 'create') await deps.recorder.changeTopic(this, 'create', topic, { partitionCount });
-      else {
+      else if (action === 'create') {
+        // Kafka takes "." and "_" for one letter in names.
+        const name = chance.happens(0.3) ? parseTopicName(topic.replace('.', '_')) : topic;
+        await deps.recorder.changeTopic(this, 'create', name, { partitionCount });
+      } else {
         const grow = () => deps.recorder.changeTopic(this, 'alter', topic, { partitionCount: chance.integer(1, 5) });
         const config = () => deps.recorder.changeTopic(this, 'alter', topic, { config: this.#anyConfig() });
         // Both at once meet each other in the store.
@@ -48,7 +51,13 @@ export class Administrator extends Client {
       { 'max.message.bytes': chance.pick(['1000', '100000', null]) },
       { 'message.timestamp.before.max.ms': chance.pick(['10000', null]) },
       // Refused: unknown, unsupported, out of range.
-      { [chance.pick(['nonsense', 'retention.ms', 'compression.type'])]: 'nonsense' },
+      {
+        [chance.pick(['nonsense', 'retention.ms', 'compression.type', 'max.message.bytes'])]: chance.pick([
+          'nonsense',
+          '-1',
+          '',
+        ]),
+      },
     ]);
   }
 

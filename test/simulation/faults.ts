@@ -16,6 +16,8 @@ export const storeFaults = [
   'slow',
   /** Is turned away at once, without effect. */
   'throttled',
+  /** Is turned away with an error that trying again does not help against: rights, credentials, names. */
+  'denied',
   /** A put that stores half of its bytes, or all of them, and says that it failed. */
   'halfDone',
   /** A read whose bytes are not those that were stored. */

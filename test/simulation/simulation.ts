@@ -58,8 +58,9 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
   try {
     const run = new Run(plan, chance, scheduler, network, stores, instants);
     const stuck = await withVirtualGlobals(scheduler, () => scheduler.run(run.whole()).then(() => [], stuckViolation));
-    const isDamaged = plan.faults.probability.damaged > 0;
-    const history = { operations: run.recorder.operations, topics: stores.lives.all, topicStaleMsMax, isDamaged };
+    const { damaged, denied } = plan.faults.probability;
+    const mayFailForGood = damaged + denied > 0;
+    const history = { operations: run.recorder.operations, topics: stores.lives.all, topicStaleMsMax, mayFailForGood };
     const violations = [...stuck, ...run.failures, ...checkHistory(history)];
     return { plan, history, violations, eventCount: scheduler.eventCount, counts: network.counts };
   } finally {

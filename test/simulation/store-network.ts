@@ -19,6 +19,8 @@ export interface StoreCall<T> {
   readonly noAnswer: () => unknown;
   /** What the caller is told by a store that turns it away. */
   readonly throttled: () => unknown;
+  /** What the caller is told that has no right to ask. */
+  readonly denied: () => unknown;
 }
 
 /** Exponential around this, as networks are. */
@@ -66,6 +68,8 @@ export class StoreNetwork {
       switch (fault) {
         case 'throttled':
           return answer(requestMs + replyMs, () => reject(call.throttled()));
+        case 'denied':
+          return answer(requestMs + replyMs, () => reject(call.denied()));
         case 'lostRequest':
           return giveUp();
         case 'lostReply':

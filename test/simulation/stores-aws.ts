@@ -50,6 +50,7 @@ export function openAwsStores(deps: {
         operation === 'PutObject' && environment.chance.happens(0.5)
           ? s3Error('ConditionalRequestConflict', 409)
           : s3Error('SlowDown', 503),
+      denied: () => s3Error(...environment.chance.pick<readonly [string, number]>(s3Denials)),
     }));
     const dynamoDb = clientOf<DynamoDBClient>(scheduler, network, environment, (operation, input) => ({
       step: stepOf(operation, input),
@@ -59,6 +60,7 @@ export function openAwsStores(deps: {
         return { ...table.request(operation as Operation, asked as never), ...left };
       },
       throttled: () => turnedDown(operation, environment.chance),
+      denied: () => s3Error(environment.chance.pick(dynamoDbDenials), 400),
     }));
     return {
       objectStore: openS3ObjectStore({ bucket: 'bucket', client: s3, ...common }),
@@ -96,6 +98,22 @@ function clientOf<Client>(
   return { send, config: { region: async () => 'us-east-1' }, destroy: () => {} } as unknown as Client;
 }
 
+const s3Denials = [
+  ['AccessDenied', 403],
+  ['ExpiredToken', 400],
+  ['NoSuchBucket', 404],
+  ['PermanentRedirect', 301],
+  ['CredentialsProviderError', 400],
+  ['InvalidArgument', 400],
+] as const;
+const dynamoDbDenials = [
+  'AccessDeniedException',
+  'ExpiredTokenException',
+  'ResourceNotFoundException',
+  'UnrecognizedClientException',
+  'ValidationException',
+] as const;
+
 /** Other bytes, or fewer of them. */
 async function damagedAnswer(bucket: S3Double, input: Record<string, unknown>, chance: Chance): Promise<object> {
   const answer = bucket.request('GetObject', input) as { readonly Body: ReturnType<typeof bodyOf> };
@@ -111,6 +129,7 @@ function brokenOff(chance: Chance): Error | undefined {
     undefined,
     undefined,
     Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }),
+    Object.assign(new Error('timeout'), { name: 'TimeoutError' }),
     s3Error('InternalServerError', 500),
   ]);
 }

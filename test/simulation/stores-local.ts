@@ -39,6 +39,7 @@ export function openLocalStores(deps: {
         ...(applyDamaged === apply ? {} : { applyDamaged }),
         noAnswer: () => failed(`${step} was not answered`, step === 'read' ? 'none' : 'unknown'),
         throttled: () => failed(`${step} was throttled`, 'none'),
+        denied: () => denied(step),
       });
     };
     const objectStore: ObjectStore = {
@@ -52,6 +53,7 @@ export function openLocalStores(deps: {
           applyHalf: () => objects.put([body.subarray(0, body.length >> 1)]),
           noAnswer: () => failed('put was not answered', 'none'),
           throttled: () => failed('put was throttled', 'none'),
+          denied: () => denied('put'),
         });
       },
       read: (...range) => {
@@ -105,6 +107,10 @@ export function openLocalStores(deps: {
     await metadata.close();
   };
   return { open, lives, close };
+}
+
+function denied(step: string): LogError {
+  return new LogError('KAFKA_STORAGE_ERROR', `${step} was denied`, { retriable: false, effect: 'none' });
 }
 
 function failed(message: string, effect: 'none' | 'unknown'): LogError {
