@@ -64,7 +64,7 @@ export class IdempotentProducer extends Client {
         if (identity === undefined) continue;
         lane = new Lane(this, topic, partition, identity, attempts);
         lanes.push(lane);
-      } else if (chance.happens(0.06)) {
+      } else if (chance.happens(0.1)) {
         // Somebody else takes over; the lane that was there does not know, and may be taken once more.
         lane = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
         lanes.push(lane);

@@ -34,10 +34,10 @@ export class Administrator extends Client {
         const name = chance.happens(0.3) ? parseTopicName(topic.replace('.', '_')) : topic;
         await deps.recorder.changeTopic(this, 'create', name, { partitionCount });
       } else {
-        const grow = () => deps.recorder.changeTopic(this, 'alter', topic, { partitionCount: chance.integer(1, 5) });
+        const grow = () => deps.recorder.changeTopic(this, 'alter', topic, { partitionCount: chance.integer(2, 6) });
         const config = () => deps.recorder.changeTopic(this, 'alter', topic, { config: this.#anyConfig() });
         // Both at once meet each other in the store.
-        if (chance.happens(0.3)) await Promise.all([grow(), config()]);
+        if (chance.happens(0.5)) await Promise.all([grow(), config()]);
         else await (action === 'grow' ? grow() : config());
       }
     }

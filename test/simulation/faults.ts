@@ -49,7 +49,7 @@ const sickSteps = {
   mixed: ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'],
   long: ['commitBatches', 'rollTail', 'rollTail', 'findPages', 'findPages'],
   stuck: ['rollTail'],
-  churn: ['deleteContents', 'deleteContents', 'deleteContents', 'changeTopic'],
+  churn: ['deleteContents', 'deleteContents', 'deleteContents', 'deleteContents', 'commitBatches'],
 } as const;
 
 const anyFault: SickFaults = ['lostRequest', 'lostReply', 'late', 'slow', 'throttled'];
@@ -58,6 +58,7 @@ const stuckFaults: SickFaults = ['lostRequest', 'throttled'];
 const faultsOfStep: Readonly<Record<string, SickFaults>> = {
   // A read that takes its time meets what was written meanwhile.
   findPages: ['slow'],
+  commitBatches: ['lostReply', 'lostReply', 'lostRequest', 'late', 'slow'],
   // A roll that comes late meets the tail after the next one.
   rollTail: ['late', 'late', 'lostRequest', 'lostReply', 'throttled'],
 };
@@ -76,7 +77,7 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
   const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
   const step = chance.pick<string>(sickSteps[theme]);
   const faults = theme === 'stuck' ? stuckFaults : (faultsOfStep[step] ?? anyFault);
-  const isSick = chance.happens({ mixed: 0.1, long: 0.5, churn: 0.5, stuck: 1 }[theme]);
+  const isSick = chance.happens({ mixed: 0.15, long: 0.5, churn: 0.6, stuck: 1 }[theme]);
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),

@@ -10,7 +10,7 @@ export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin'
 export type ClientKind = (typeof clientKinds)[number];
 
 /** `long`: one log that grows long. `churn`: topics come and go. `stuck`: a tail cannot be rolled until it is full. */
-const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'long', 'churn', 'churn'] as const;
+const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'long', 'churn', 'churn', 'churn'] as const;
 
 export interface Plan {
   readonly profile: Profile;
@@ -53,7 +53,7 @@ export function drawPlan(
       idempotent: chance.integer(1, 4),
       consumer: chance.integer(isOneLog ? 1 : 0, 3),
       reader: chance.integer(isOneLog ? 1 : 0, isOneLog ? 4 : 2),
-      admin: theme === 'churn' ? 1 : isOneLog ? 0 : chance.integer(0, 1),
+      admin: theme === 'churn' ? 1 : isOneLog ? 0 : chance.integer(0, 2),
       // The client that users have, over the HTTP app.
       sender: chance.pick([0, 0, 1, 2]),
       follower: chance.pick([0, 0, 1]),

@@ -28,6 +28,8 @@ const latencyMsMean = 6;
 const giveUpMs = { min: 200, max: 3_000 };
 /** From `min` to `max`, each doubling as likely as the next: what is a little slow is answered, what is very slow is not. */
 const slowMs = { min: 30, max: 8_000 };
+/** A step that is sick is slow all the time, and little enough for its callers to wait. */
+const sickSlowMsMax = 500;
 const lateMsMax = 120_000;
 
 export class StoreNetwork {
@@ -47,10 +49,10 @@ export class StoreNetwork {
     const { environment, step, apply } = call;
     const chance = environment.chance;
     const scheduler = this.#scheduler;
-    const fault = this.#draw(chance, call);
+    const { fault, isSick } = this.#draw(chance, call);
     this.count(step);
     if (fault !== undefined) this.count(fault);
-    const delayMs = slowMs.min * (slowMs.max / slowMs.min) ** chance.fraction();
+    const delayMs = slowMs.min * ((isSick ? sickSlowMsMax : slowMs.max) / slowMs.min) ** chance.fraction();
     const isSlowThere = chance.happens(0.5);
     const requestMs = latency(chance) + (fault === 'slow' && isSlowThere ? delayMs : 0);
     const replyMs = latency(chance) + (fault === 'slow' && !isSlowThere ? delayMs : 0);
@@ -93,15 +95,20 @@ export class StoreNetwork {
   }
 
   /** One draw for each fault whatever comes of it, so that a plan without one fault shifts nothing else. */
-  #draw(chance: Chance, { step, applyHalf, applyDamaged }: StoreCall<unknown>): StoreFault | undefined {
+  #draw(
+    chance: Chance,
+    { step, applyHalf, applyDamaged }: StoreCall<unknown>,
+  ): { readonly fault: StoreFault | undefined; readonly isSick: boolean } {
     const { probability, sick } = this.#plan;
-    const drawn = storeFaults.filter((fault) => chance.happens(probability[fault]));
+    const drawn = storeFaults.filter((one) => chance.happens(probability[one]));
     const isSick = chance.happens(sick?.probability ?? 0) && sick?.step === step;
     const sickFault = chance.pick<StoreFault>(sick?.faults ?? ['lostRequest']);
-    if (this.isCalm) return undefined;
     const fault = isSick ? sickFault : drawn[0];
-    if (fault === 'halfDone' && applyHalf === undefined) return undefined;
-    return fault === 'damaged' && applyDamaged === undefined ? undefined : fault;
+    const isPossible =
+      !this.isCalm &&
+      !(fault === 'halfDone' && applyHalf === undefined) &&
+      !(fault === 'damaged' && applyDamaged === undefined);
+    return { fault: isPossible ? fault : undefined, isSick };
   }
 
   count(name: string): void {
