@@ -69,13 +69,46 @@ async function continueCommit(
   }
 }
 
+/**
+ * An attempt without an answer may have appended what a later one finds out of place, fenced, or without a topic: whatever
+ * comes of the call then, but that the batches are there, has an unknown effect.
+ */
 async function commitPart(call: DynamoDbCall, commit: BatchCommit): Promise<CommitOutcome> {
+  let wasSilent = false;
+  const onSilence = () => {
+    wasSilent = true;
+  };
+  try {
+    const outcome = await append(call, commit, onSilence);
+    if (!wasSilent) return outcome;
+    if (outcome.outcome === 'committed') {
+      const batches = outcome.batches.map((one) =>
+        one.outcome === 'refused' ? { ...one, error: withUnknownEffect(one.error) } : one,
+      );
+      return { ...outcome, batches };
+    }
+    const found = outcome.outcome === 'missing' ? 'no head: the topic was deleted' : 'the tail full';
+    throw new LogError('KAFKA_STORAGE_ERROR', `append to partition ${commit.partition} found ${found}`);
+  } catch (error) {
+    throw wasSilent && isLogError(error) ? withUnknownEffect(error) : error;
+  }
+}
+
+function withUnknownEffect({ code, message, retriable, details, cause }: LogError): LogError {
+  const more = details === undefined ? {} : { details };
+  return new LogError(code, `${message}; an earlier attempt had no answer`, {
+    retriable,
+    effect: 'unknown',
+    cause,
+    ...more,
+  });
+}
+
+async function append(call: DynamoDbCall, commit: BatchCommit, onSilence: () => void): Promise<CommitOutcome> {
   const { topicId, partition, batches } = commit;
   const key = headKey(topicId, partition);
   let seen: SeenHead | undefined;
   let stored: Item | undefined;
-  /** An attempt without an answer may have appended what a later one finds out of place. */
-  let mayBeThere = false;
   if (batches.length === 0 || !isOneRun(batches)) {
     // Whether these follow one another cannot be said in a condition.
     stored = await call.get(key);
@@ -90,42 +123,23 @@ async function commitPart(call: DynamoDbCall, commit: BatchCommit): Promise<Comm
     const outcomes = seen && judge(seen, batches);
     const sent = batches.filter((_, index) => (outcomes?.[index]?.outcome ?? 'committed') === 'committed');
     if (seen !== undefined && outcomes !== undefined && sent.length === 0) {
-      return {
-        outcome: 'committed',
-        batches: mayBeThere ? outcomes.map(withUnknownEffect) : outcomes,
-        head: seen.head,
-      };
+      return { outcome: 'committed', batches: outcomes, head: seen.head };
     }
     const update = { Key: key, ReturnValues: 'ALL_NEW', ...appendUpdate(sent, seen) } as const;
     const written = await call.update(update, isRepeatable(sent));
-    mayBeThere ||= written.mayBeDone;
-    if (written.item === undefined && mayBeThere) {
-      throw new LogError(
-        'KAFKA_STORAGE_ERROR',
-        `topic of partition ${partition} was deleted during an append without an answer`,
-      );
-    }
+    if (written.mayBeDone) onSilence();
     if (written.item === undefined) return { outcome: 'missing' };
     if (written.outcome === 'done') {
       const head = decodeHead(topicId, partition, written.item);
-      const told = withOffsets(batches, outcomes, seen, head.logEndOffset);
-      return { outcome: 'committed', batches: mayBeThere ? told.map(withUnknownEffect) : told, head };
+      return { outcome: 'committed', batches: withOffsets(batches, outcomes, seen, head.logEndOffset), head };
     }
     stored = written.item;
   }
   throw new LogError(
     'KAFKA_STORAGE_ERROR',
     `append to partition ${partition} was overtaken by other writers of its producers ${appendAttemptsMax} times`,
-    { effect: mayBeThere ? 'unknown' : 'none' },
+    { effect: 'none' },
   );
-}
-
-/** Out of order, or fenced, may be the batch that is there already, and behind which others came since. */
-function withUnknownEffect(outcome: BatchOutcome): BatchOutcome {
-  if (outcome.outcome !== 'refused') return outcome;
-  const { code, message, retriable, details } = outcome.error;
-  const options = { retriable, effect: 'unknown', ...(details === undefined ? {} : { details }) } as const;
-  return { outcome: 'refused', error: new LogError(code, `${message}; an earlier attempt had no answer`, options) };
 }
 
 function isFull(head: Head): boolean {

@@ -68,6 +68,29 @@ test('an append whose topic is deleted before it is sent again has an unknown ef
   await expect(commit).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
 });
 
+// The same, and what the second attempt had to read then was denied: that read has no effect, the append may have had one.
+test('an append that cannot find out what its first attempt did has an unknown effect', async () => {
+  const topic = topicItem('orders');
+  const at = { topicId: topic.topicId, partition: 0 };
+  const lose = loseFirstAppend(async () => {
+    const [head] = await good.getHeads(topic.topicId, [0]);
+    // The producer is moved out of the head, so that its state has to be read.
+    for (let producerId = 8; producerId < 40; producerId++) {
+      await good.commitBatches({ ...at, batches: [newBatch({ producer: [producerId, 0, 0] })] });
+    }
+    const [full] = await good.getHeads(topic.topicId, [0]);
+    if (head !== undefined && full !== undefined) await good.rollTail(full);
+  });
+  const { good, faulty } = openStores(async (operation, carryOut) => {
+    if (operation === 'GetItem')
+      throw Object.assign(new Error(), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
+    return await lose(operation, carryOut);
+  });
+  await good.createTopic(topic);
+  const commit = faulty.commitBatches({ ...at, batches: [batchOf(0, 0)] });
+  await expect(commit).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
+});
+
 // A delete that was cut short left heads behind a topic that was gone. When it was made anew, processes that still knew the
 // old one appended to those heads, and were told that their records were in the topic.
 test.each([3, 250])('no head of %d outlives its topic when a delete is cut short', async (partitionCount) => {
