@@ -1,7 +1,7 @@
 /** Create, list, describe, alter and delete topics; and look them up fast. */
 
 import type { Clock, RandomBytes } from '../clock.ts';
-import { assert, LogError } from '../errors.ts';
+import { assert, isLogError, LogError } from '../errors.ts';
 import type { TopicId, TopicName } from '../ids.ts';
 import { partitionCountMax } from '../limits.ts';
 import type { TopicDescription, TopicSummary, Topics } from '../log.ts';
@@ -96,7 +96,11 @@ export function createTopics(deps: {
       const created = await metadataStore.createTopic(item);
       cached.delete(topic);
       if (created.outcome === 'exists') throw topicExists(topic, created.topic);
-      return await describe(item);
+      // As it was made: a read that failed now would be told as a failure of the whole.
+      const partitions = Array.from({ length: partitionCount }, (_, partition) => {
+        return { partition, logStartOffset: 0, highWatermark: 0 };
+      });
+      return { ...summary(item), partitions };
     },
 
     list: async (page) => (await metadataStore.listTopics(page)).map(summary),
@@ -114,7 +118,7 @@ export function createTopics(deps: {
         if (partitionCount !== undefined) checkPartitionCount(partitionCount, item.partitionCount);
         const outcome = await metadataStore.alterTopic(changed);
         cached.delete(topic);
-        if (outcome === 'altered') return await describe({ ...changed, version: item.version + 1 });
+        if (outcome === 'altered') return await describe({ ...changed, version: item.version + 1 }).catch(afterChange);
       }
       throw new LogError(
         'KAFKA_STORAGE_ERROR',
@@ -132,6 +136,13 @@ export function createTopics(deps: {
       if (!isDeleted) throw unknownTopic(name);
     },
   };
+}
+
+/** A failure to look at what was changed, which is no failure to change it. */
+function afterChange(error: unknown): never {
+  if (!isLogError(error)) throw error;
+  const { code, message, retriable, cause } = error;
+  throw new LogError(code, `the topic was altered, but: ${message}`, { retriable, effect: 'unknown', cause });
 }
 
 export function unknownTopic(topic: TopicName): LogError {

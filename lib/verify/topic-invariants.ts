@@ -58,6 +58,40 @@ export function topicsComeAndGoOnce({ operations, topics, livesOf }: SortedHisto
   });
 }
 
+/** Nothing was done to a topic but by who was told so, or not told that it was not: effect none means none. */
+export function topicsChangeByRequest({ operations, topics }: SortedHistory): Violation[] {
+  const isBy = (type: Operation['type'], topic: string, instant: number) =>
+    operations.some(
+      (operation) =>
+        operation.type === type &&
+        operation.topic === topic &&
+        operation.start <= instant &&
+        (operation.outcome.kind === 'unknown' || (operation.outcome.kind === 'ok' && endOf(operation) >= instant)),
+    );
+  const wrong = (type: Operation['type'], topic: string, instant: number, what: string) => {
+    if (isBy(type, topic, instant)) return [];
+    const failed = operations.filter(
+      (operation) =>
+        operation.type === type &&
+        operation.topic === topic &&
+        operation.start <= instant &&
+        endOf(operation) >= instant,
+    );
+    // Where nobody asked, it was done before or by somebody else.
+    if (failed.length === 0) return [];
+    return [
+      { text: `topic ${topic} ${what}, and whoever asked for that was told it was not done`, operations: failed },
+    ];
+  };
+  return topics.flatMap(({ topic, from, leaving, partitionCounts }) => [
+    ...wrong('create', topic, from, 'was made'),
+    ...(leaving === undefined ? [] : wrong('delete', topic, leaving, 'was deleted')),
+    ...partitionCounts
+      .slice(1)
+      .flatMap((grown) => wrong('alter', topic, grown.from, `grew to ${grown.count} partitions`)),
+  ]);
+}
+
 /** Whoever looks at a topic later sees no fewer partitions. */
 export function topicsOnlyGrow({ operations }: SortedHistory): Violation[] {
   const looks = operations.filter((operation) => 'partitions' in operation.outcome) as TopicOperation[];

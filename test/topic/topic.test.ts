@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { LogError } from '../../lib/errors.ts';
 import { parseTopicName } from '../../lib/ids.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { murmur2, partitionForKey } from '../../lib/topic/partitioner.ts';
@@ -152,6 +153,32 @@ describe('topics', () => {
     await topics.alter({ topic: orders, partitionCount: 2 });
     expect((await cache.get(orders)).partitionCount).toBe(2);
     await store.close();
+  });
+
+  // A topic was made, or altered, and the read of its heads for the answer failed: the caller was told that nothing had been
+  // done. The simulation found it (seed 37).
+  test('that were made or altered are never told to be unchanged', async () => {
+    let isDown = false;
+    const { log } = openTestLog({
+      metadata: (store) => ({
+        ...store,
+        getHeads: async (...heads) => {
+          if (isDown) throw new LogError('KAFKA_STORAGE_ERROR', 'down', { effect: 'none' });
+          return await store.getHeads(...heads);
+        },
+      }),
+    });
+    isDown = true;
+    expect((await log.topics.create({ topic: orders, partitionCount: 2 })).partitions).toEqual([
+      { partition: 0, logStartOffset: 0, highWatermark: 0 },
+      { partition: 1, logStartOffset: 0, highWatermark: 0 },
+    ]);
+    await expect(log.topics.alter({ topic: orders, partitionCount: 3 })).rejects.toMatchObject({
+      code: 'KAFKA_STORAGE_ERROR',
+      effect: 'unknown',
+    });
+    isDown = false;
+    expect((await log.topics.describe(orders)).partitions).toHaveLength(3);
   });
 
   // A clock that was set back by an hour made a looked-up topic young for an hour more: a process went on with a topic

@@ -331,6 +331,22 @@ const spoiled: Readonly<Record<InvariantName, readonly [string, History, (readon
       historyOf([...good, changeTopic('delete', { kind: 'ok', topicId: undefined, partitions: [] }, [94, 95])]),
     ],
   ],
+  topicsChangeByRequest: [
+    [
+      'a create that failed without effect made the topic',
+      historyOf(
+        [changeTopic('create', { kind: 'failed', code: 'KAFKA_STORAGE_ERROR', isRetriable: true }, [59, 61])],
+        [again],
+      ),
+    ],
+    [
+      'an alter that failed without effect added partitions',
+      historyOf(
+        [changeTopic('create', { kind: 'ok', topicId: 'b', partitions: [] }, [59, 61])],
+        [{ ...again, partitionCounts: [...again.partitionCounts, { count: 2, from: 70, fromMs: 70_000 }] }],
+      ),
+    ],
+  ],
   topicsOnlyGrow: [
     [
       'partitions are gone',
