@@ -342,7 +342,10 @@ const spoiled: Readonly<Record<InvariantName, readonly [string, History, (readon
     [
       'an alter that failed without effect added partitions',
       historyOf(
-        [changeTopic('create', { kind: 'ok', topicId: 'b', partitions: [] }, [59, 61])],
+        [
+          changeTopic('alter', { kind: 'failed', code: 'KAFKA_STORAGE_ERROR', isRetriable: true }, [69, 71]),
+          changeTopic('create', { kind: 'ok', topicId: 'b', partitions: [] }, [59, 61]),
+        ],
         [{ ...again, partitionCounts: [...again.partitionCounts, { count: 2, from: 70, fromMs: 70_000 }] }],
       ),
     ],
