@@ -272,7 +272,12 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'forget that an attempt without an answer may have been carried out',
     profile: 'aws',
-    edits: [edit('lib/store/append-dynamodb.ts', 'mayBeThere ||= written.mayBeDone;', '')],
+    edits: [edit('lib/store/append-dynamodb.ts', 'if (written.mayBeDone) onSilence();', '')],
+  },
+  {
+    name: 'tell of an altered topic what the look at it says',
+    profile: 'local',
+    edits: [edit('lib/topic/topics.ts', '.catch(afterChange)', '')],
   },
   {
     name: 'say that a write without an answer had no effect',

@@ -7,6 +7,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Scheduler } from './scheduler.ts';
 
+type Later = (run: (...args: unknown[]) => void, ...args: unknown[]) => void;
 type Replaced = { readonly target: object; readonly name: string; readonly value: unknown };
 
 /** Runs `work` with time and chance taken from the runtime, and gives them back. */
@@ -16,9 +17,12 @@ export async function withVirtualGlobals<T>(scheduler: Scheduler, work: () => Pr
   const refused = (name: string) => () => {
     throw new Error(`${name} was called inside a simulation; take a clock, or chance, as a parameter`);
   };
+  const immediate: Later = (run, ...args) => scheduler.after(0, () => run(...args), scheduler.actor);
+  // Node's own streams use it too, as zlib does when it is given damaged bytes.
+  const tick: Later = (run, ...args) => scheduler.next(() => run(...args));
   const replaced: Replaced[] = [
-    { target: globalThis, name: 'setImmediate', value: (run: () => void) => scheduler.after(0, run, scheduler.actor) },
-    { target: process, name: 'nextTick', value: (run: () => void) => scheduler.next(run) },
+    { target: globalThis, name: 'setImmediate', value: immediate },
+    { target: process, name: 'nextTick', value: tick },
     { target: globalThis, name: 'setTimeout', value: refused('setTimeout') },
     { target: globalThis, name: 'setInterval', value: refused('setInterval') },
     { target: Date, name: 'now', value: refused('Date.now') },
