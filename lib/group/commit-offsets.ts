@@ -3,8 +3,8 @@
  * partition. A consumer that is in no group commits while the group has no members.
  */
 
-import { LogError } from '../errors.ts';
-import type { GroupId, TopicName } from '../ids.ts';
+import { isLogError, LogError } from '../errors.ts';
+import type { GroupId, MemberId, TopicName } from '../ids.ts';
 import { offsetMetadataBytesMax } from '../limits.ts';
 import type { CommitOffsetsRequest, CommitOffsetsResult, Groups } from '../log.ts';
 import type { Committer, OffsetCommit, OffsetOutcome } from '../store/group-store.ts';
@@ -43,14 +43,26 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
     commits: readonly OffsetCommit[],
   ): Promise<readonly (LogError | undefined)[]> {
     const outcomes = await groupStore.commitOffsets(groupId, member, commits, clock.nowMs());
-    if (outcomes.every(({ outcome }) => outcome === 'committed')) return outcomes.map(() => undefined);
-    const seen = await groupStore.getGroup(groupId);
-    const isMember = seen?.sessions.some(({ memberId }) => memberId === member.memberId);
+    const isRefused = outcomes.some(({ outcome }) => outcome === 'refused');
+    // What is committed is so, whatever becomes of the look for why the rest is not.
+    const isMember = isRefused ? await hasMember(groupId, member.memberId).catch(logError) : true;
     return outcomes.map((outcome) => {
       if (outcome.outcome === 'committed') return undefined;
+      if (outcome.outcome === 'failed') return outcome.error;
+      if (isLogError(isMember)) return isMember;
       return isMember ? stale(groupId, member, outcome.item) : unknownMember(groupId, member.memberId);
     });
   }
+
+  async function hasMember(groupId: GroupId, memberId: MemberId): Promise<boolean> {
+    const seen = await groupStore.getGroup(groupId);
+    return seen?.sessions.some((session) => session.memberId === memberId) === true;
+  }
+}
+
+function logError(error: unknown): LogError {
+  if (isLogError(error)) return error;
+  throw error;
 }
 
 /** Of a consumer in no group, and of a reset; by partition an error, or undefined where it was committed. */
@@ -59,23 +71,35 @@ export async function commitOutside(
   groupId: GroupId,
   commits: readonly OffsetCommit[],
 ): Promise<readonly (LogError | undefined)[]> {
-  const errors = new Map<OffsetCommit, LogError>();
+  /** By place: a commit that is tried again is another object. */
+  const errors = new Map<string, LogError>();
   let left: readonly OffsetCommit[] = commits;
-  await untilDone(deps, groupId, async (): Promise<true | undefined> => {
+  const attempt = async (): Promise<true | undefined> => {
     const head = await usableHead(deps, groupId);
     if (head === undefined) return undefined;
     if (head.memberCount > 0) {
-      for (const commit of left) errors.set(commit, ownedByMembers(groupId, head.memberCount));
+      for (const commit of left) errors.set(placeOf(commit), ownedByMembers(groupId, head.memberCount));
       return true;
     }
     const committer: Committer = { groupEpoch: head.groupEpoch };
     const outcomes = await deps.groupStore.commitOffsets(groupId, committer, left, deps.clock.nowMs());
+    for (const [index, commit] of left.entries()) {
+      const outcome = outcomes[index];
+      if (outcome?.outcome === 'failed') errors.set(placeOf(commit), outcome.error);
+    }
     // Nobody was a member a moment ago: an owner that is there still has gone, or has only just come.
     left = left.flatMap((commit, index) => refusedAgain(commit, outcomes[index]));
     return left.length === 0 ? true : undefined;
+  };
+  await untilDone(deps, groupId, attempt).catch((error) => {
+    // Where some are done the failure is that of the others.
+    if (!isLogError(error) || left.length === commits.length) throw error;
+    for (const commit of left) errors.set(placeOf(commit), error);
   });
-  return commits.map((commit) => errors.get(commit));
+  return commits.map((commit) => errors.get(placeOf(commit)));
 }
+
+const placeOf = ({ topicId, partition }: OffsetCommit) => `${topicId}/${partition}`;
 
 function refusedAgain(commit: OffsetCommit, outcome: OffsetOutcome | undefined): OffsetCommit[] {
   if (outcome?.outcome !== 'refused') return [];

@@ -1,6 +1,6 @@
 /** Groups as their owner sees them: list, describe with lag, read and reset offsets, delete. */
 
-import { LogError } from '../errors.ts';
+import { type ErrorCode, isLogError, LogError } from '../errors.ts';
 import type { GroupId, Partition, TopicName } from '../ids.ts';
 import { topicsPageMax } from '../limits.ts';
 import type { GroupDescription, GroupOffset, GroupState, Groups, ResetOffsetsRequest } from '../log.ts';
@@ -126,9 +126,15 @@ export function createGroups(deps: GroupDeps): Groups {
     );
     const commits = found.flat();
     const errors = await commitOutside(deps, groupId, commits);
-    // Members that joined meanwhile.
-    const refused = errors.find((error) => error !== undefined);
-    if (refused !== undefined) throw new LogError('NON_EMPTY_GROUP', refused.message);
+    const error = errors.find((one) => one !== undefined);
+    if (error !== undefined) {
+      // Partitions are set one by one.
+      const effect = errors.includes(undefined) ? 'unknown' : error.effect;
+      const { message, retriable } = error;
+      // Members that joined meanwhile.
+      const code = isLogError(error, 'UNKNOWN_MEMBER_ID') ? 'NON_EMPTY_GROUP' : error.code;
+      throw new LogError<ErrorCode>(code, message, { effect, retriable, cause: error });
+    }
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
       return { topic: request.topic, partition, offset, metadata, committedAt };

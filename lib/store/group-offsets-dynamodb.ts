@@ -1,6 +1,6 @@
 /** How far groups have read, on DynamoDB: one item for each partition, and one conditional update for each commit. */
 
-import { LogError } from '../errors.ts';
+import { isLogError, LogError } from '../errors.ts';
 import type { GroupId, Timestamp } from '../ids.ts';
 import { DynamoDbCall, inParallel } from './call-dynamodb.ts';
 import { decodeOffset, groupPk, offsetKey, offsetPrefix, offsetSkEnd } from './group-items-dynamodb.ts';
@@ -60,11 +60,17 @@ export function offsetsOf(requests: DynamoDbRequests): Offsets {
       const call = new DynamoDbCall(requests);
       const outcomes: OffsetOutcome[] = [];
       await inParallel([...commits.entries()], async ([index, commit]) => {
-        outcomes[index] = await commitOffset(call, groupId, committer, commit, committedAt);
+        outcomes[index] = await commitOffset(call, groupId, committer, commit, committedAt).catch(failed);
       });
       return outcomes;
     },
   };
+}
+
+/** Each item is written by itself: what became of one says nothing of the others. */
+function failed(error: unknown): OffsetOutcome {
+  if (!isLogError(error)) throw error;
+  return { outcome: 'failed', error };
 }
 
 /** All pages of a range of sort keys, both ends included. */

@@ -3,6 +3,7 @@
  * condition is an answer, not an error; errors are KAFKA_STORAGE_ERROR.
  */
 
+import type { LogError } from '../errors.ts';
 import type { GroupId, MemberId, Offset, Timestamp } from '../ids.ts';
 import type { TopicPartition } from './assignment.ts';
 import type { Group, GroupHead, MemberSession, OffsetItem } from './items.ts';
@@ -59,10 +60,14 @@ export type Committer =
   | { readonly memberId: MemberId; readonly memberEpoch: number }
   | { readonly memberId?: undefined; readonly groupEpoch: number };
 
-/** `refused`: nothing was written; the item is as it was, undefined when there is none. */
+/**
+ * `refused`: nothing was written; the item is as it was, undefined when there is none. `failed`: the store could not, while
+ * others of the same request may be committed.
+ */
 export type OffsetOutcome =
   | { readonly outcome: 'committed' }
-  | { readonly outcome: 'refused'; readonly item: OffsetItem | undefined };
+  | { readonly outcome: 'refused'; readonly item: OffsetItem | undefined }
+  | { readonly outcome: 'failed'; readonly error: LogError };
 
 export interface GroupStore {
   /** What a quiet heartbeat takes. Never takes a session back to an earlier `seenAt`. */

@@ -1,0 +1,106 @@
+/** What the simulation found in commits of offsets, each in as few requests as it takes. */
+
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { expect, test } from 'vitest';
+import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
+import { LogError } from '../../lib/errors.ts';
+import type { MemberId } from '../../lib/ids.ts';
+import type { GroupStore } from '../../lib/store/group-store.ts';
+import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
+import type { Operation } from '../../lib/store/requests-dynamodb.ts';
+import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
+import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
+
+type Command = {
+  readonly constructor: { readonly name: string };
+  readonly input: { readonly Key?: { readonly sk?: { readonly S?: string } } };
+};
+
+/** On DynamoDB; commits to partition 1 are denied. */
+function openDenyingStore() {
+  const double = new DynamoDbDouble({ nowMs: Date.now });
+  const send = async (command: Command) => {
+    const { input } = command;
+    const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;
+    const sk = input.Key?.sk?.S ?? '';
+    if (operation === 'UpdateItem' && sk.startsWith('offset/') && sk.endsWith('/0000000001')) {
+      throw Object.assign(new Error('no'), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
+    }
+    return double.request(operation, input as never);
+  };
+  const client = { send, config: { region: async () => 'us-east-1' } } as unknown as DynamoDBClient;
+  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+}
+
+// A member committed several partitions, DynamoDB turned one of them down, and the whole request was told to have had no
+// effect; the others were committed.
+test.each(['a member', 'somebody outside'])(
+  'a commit of %s that fails in one partition tells that of no other',
+  async (who) => {
+    const { groups } = await openGroupLog({ metadataStore: openDenyingStore() });
+    const member = { memberId: 'm1' as MemberId, memberEpoch: 1 };
+    if (who === 'a member') await groups.join({ groupId: billing, topics: [orders], memberId: member.memberId });
+    const offsets = [0, 1, 2].map((partition) => ({ topic: orders, partition, offset: 7 }));
+    const results = await groups.commitOffsets({
+      groupId: billing,
+      offsets,
+      ...(who === 'a member' ? { member } : {}),
+    });
+    expect(results.map(({ error }) => error?.code)).toEqual([undefined, 'KAFKA_STORAGE_ERROR', undefined]);
+    const committed = await groups.fetchOffsets({ groupId: billing });
+    expect(committed.map(({ partition }) => partition)).toEqual([0, 2]);
+  },
+);
+
+test('a reset that fails in one partition may have been done in others, and says so', async () => {
+  const { groups } = await openGroupLog({ metadataStore: openDenyingStore() });
+  const reset = groups.resetOffsets({ groupId: billing, topic: orders, to: 'earliest' });
+  await expect(reset).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
+});
+
+/** A log whose group store is `changed` in some methods. */
+const openChanged = (changed: (store: GroupStore) => Partial<GroupStore>) =>
+  openGroupLog({
+    wrap: (store) => {
+      const methods = changed(store);
+      return new Proxy(store, { get: (target, name) => Reflect.get(methods, name) ?? Reflect.get(target, name) });
+    },
+  });
+
+// One partition of a commit was refused, and the look for the reason failed: so did the commit as a whole, with no effect.
+test('a commit that is refused in one partition is told of the others, whatever the look for the reason says', async () => {
+  let isFailing = false;
+  const { groups } = await openChanged((store) => ({
+    getGroup: async (groupId) => {
+      if (isFailing) throw new LogError('KAFKA_STORAGE_ERROR', 'read failed', { effect: 'none' });
+      return await store.getGroup(groupId);
+    },
+  }));
+  const consumer = await new TestConsumer(groups, 'm1').join();
+  const other = await new TestConsumer(groups, 'm2').join();
+  await consumer.heartbeat();
+  await consumer.heartbeat();
+  await other.heartbeat();
+  isFailing = true;
+  const [kept = ''] = consumer.holds;
+  const [given = ''] = other.holds;
+  expect(await consumer.commit([kept, 1], [given, 1])).toEqual(['committed', 'KAFKA_STORAGE_ERROR']);
+});
+
+// A commit from outside met an owner, was tried again, met members by then, and was told to be done.
+test('a commit from outside that is tried again is told what became of it then', async () => {
+  let refusals = 0;
+  const { groups } = await openChanged((store) => ({
+    commitOffsets: async (groupId, committer, commits, at) => {
+      if (committer.memberId !== undefined || refusals++ > 0)
+        return await store.commitOffsets(groupId, committer, commits, at);
+      await groups.join({ groupId, topics: [orders], memberId: 'm1' as MemberId });
+      const items = await store.getOffsets(groupId, commits);
+      return items.map((item) => ({ outcome: 'refused' as const, item }));
+    },
+  }));
+  const offsets = [{ topic: orders, partition: 0, offset: 7 }];
+  const results = await groups.commitOffsets({ groupId: billing, offsets });
+  expect(results.map(({ error }) => error?.code)).toEqual(['UNKNOWN_MEMBER_ID']);
+  expect(await groups.fetchOffsets({ groupId: billing })).toEqual([]);
+});
