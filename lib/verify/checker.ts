@@ -5,6 +5,15 @@
  * after everything was acked.
  */
 
+import {
+  committedOffsetsAreTheLast,
+  formerOwnersCommitNothing,
+  groupsSkipNothing,
+  oldEpochsAreFenced,
+  outsidersWaitForMembers,
+  partitionsAreHandedOver,
+  partitionsHaveOneMember,
+} from './group-invariants.ts';
 import type { History } from './history.ts';
 import { appendsAreLinearizable } from './linearizable.ts';
 import { type PartitionLog, type SortedHistory, sortHistory } from './partition-logs.ts';
@@ -54,6 +63,13 @@ const ofHistory = {
   topicsOnlyGrow,
   listsAreWhole,
   producerIdsAreGivenOnce,
+  partitionsHaveOneMember,
+  partitionsAreHandedOver,
+  formerOwnersCommitNothing,
+  oldEpochsAreFenced,
+  outsidersWaitForMembers,
+  committedOffsetsAreTheLast,
+  groupsSkipNothing,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 
 const ofLog = {

@@ -10,6 +10,24 @@ export function formatOperation(operation: Operation): string {
 
 function asked(operation: Operation): string {
   const { type, topic } = operation;
+  switch (operation.type) {
+    case 'join':
+    case 'heartbeat':
+    case 'leave': {
+      const { group, memberId, memberEpoch, owned, isStray } = operation;
+      const says = owned === undefined ? '' : ` holding ${owned.join(', ') || 'nothing'}`;
+      return `${isStray ? 'stray ' : ''}${type} ${group} as ${memberId} at epoch ${memberEpoch}${says}`;
+    }
+    case 'commitOffset': {
+      const { group, partition, offset, metadata, member } = operation;
+      const by = member === undefined ? 'from outside' : `as ${member.memberId} at epoch ${member.memberEpoch}`;
+      return `${type} ${group} ${topic}/${partition} ${offset} (${metadata}) ${by}`;
+    }
+    case 'fetchOffsets':
+    case 'resetOffsets':
+    case 'deleteGroup':
+      return `${type} ${operation.group} ${topic}`;
+  }
   if (type === 'nextProducer' || type === 'list') return type;
   if (!('partition' in operation)) return `${type} ${topic}`;
   const place = `${type} ${topic}/${operation.partition}`;

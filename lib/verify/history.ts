@@ -69,6 +69,8 @@ export interface FetchOperation extends Timed {
   readonly asked: Offset | 'earliest' | 'latest';
   /** Polls of one session follow each other: each goes on where the one before it ended. */
   readonly session: string | undefined;
+  /** The group that it was read for. */
+  readonly group?: string | undefined;
   readonly outcome: Outcome<{
     /** `asked`, resolved. */
     readonly offset: Offset;
@@ -85,6 +87,7 @@ export interface PollOperation extends Timed {
   readonly type: 'poll';
   readonly partition: Partition;
   readonly session: string;
+  readonly group?: string | undefined;
   readonly outcome: Outcome<{ readonly records: readonly ReadRecord[] }>;
 }
 
@@ -122,13 +125,77 @@ export interface ProducerOperation extends Timed {
   readonly outcome: Outcome<{ readonly producerId: number }>;
 }
 
+/** A partition of one life of a topic, as `{topicId}/{partition}`. */
+export type Place = string;
+
+/** A member of a group comes, stays, or goes; `topic` is empty. The operations of one member id follow each other. */
+export interface MemberOperation extends Timed {
+  readonly type: 'join' | 'heartbeat' | 'leave';
+  readonly group: string;
+  readonly memberId: string;
+  /** Whoever has it takes the place of the one before. */
+  readonly instanceId: string | undefined;
+  /** At which it was sent; 0 for a join. */
+  readonly memberEpoch: number;
+  /** All that the member says it holds, and it holds no more until the answer. Undefined: it does not say. */
+  readonly owned: readonly Place[] | undefined;
+  readonly sessionTimeoutMs: number;
+  /** How long the member may hold what it was told to give up. */
+  readonly rebalanceTimeoutMs: number;
+  /** Sent by something left over of the member: nobody follows its answer. */
+  readonly isStray: boolean;
+  readonly outcome: Outcome<{
+    readonly memberEpoch: number;
+    /** All that the member may hold from now on; undefined: as before. */
+    readonly assignment: readonly Place[] | undefined;
+  }>;
+}
+
+/** One partition of a commit of offsets; those of one request share `request`. */
+export interface CommitOffsetOperation extends Timed {
+  readonly type: 'commitOffset';
+  readonly request: number;
+  readonly group: string;
+  readonly partition: Partition;
+  /** Undefined: by somebody outside of the group. */
+  readonly member: { readonly memberId: string; readonly memberEpoch: number } | undefined;
+  readonly offset: Offset;
+  /** Of one commit alone, so that it tells which one is read back. */
+  readonly metadata: string;
+  readonly outcome: Outcome<object>;
+}
+
+export interface CommittedOffset {
+  readonly partition: Partition;
+  readonly offset: Offset;
+  readonly metadata: string;
+}
+
+/** The committed offsets of a group in one topic, all of them. */
+export interface FetchOffsetsOperation extends Timed {
+  readonly type: 'fetchOffsets';
+  readonly group: string;
+  readonly outcome: Outcome<{ readonly offsets: readonly CommittedOffset[] }>;
+}
+
+/** Sets the offsets of a group in one topic, without metadata, or takes away all that it has; then `topic` is empty. */
+export interface GroupOperation extends Timed {
+  readonly type: 'resetOffsets' | 'deleteGroup';
+  readonly group: string;
+  readonly outcome: Outcome<{ readonly offsets: readonly CommittedOffset[] }>;
+}
+
 export type Operation =
   | ProduceOperation
   | ReadOperation
   | ListOffsetsOperation
   | TopicOperation
   | ListOperation
-  | ProducerOperation;
+  | ProducerOperation
+  | MemberOperation
+  | CommitOffsetOperation
+  | FetchOffsetsOperation
+  | GroupOperation;
 
 /** One topic from its creation to its deletion: under the same name another may follow. */
 export interface TopicLife {
@@ -152,6 +219,10 @@ export interface History {
   readonly topicStaleMsMax: number;
   /** Bytes were damaged or rights taken away on purpose: whoever meets that may be told that trying again does not help. */
   readonly mayFailForGood?: boolean;
+  /** No two clocks of the log were further apart; infinity when nothing is known of them. @default infinity */
+  readonly clockErrorMsMax?: number;
+  /** Groups to which others commit as well, which is not among the operations. */
+  readonly groupsOfOthers?: readonly string[];
 }
 
 export type OkOutcome<Op extends Operation> = Extract<Op['outcome'], { kind: 'ok' }>;

@@ -22,6 +22,7 @@ import {
   type TopicLife,
   type TopicOperation,
 } from './history.ts';
+import { type Memberships, membershipsOf } from './memberships.ts';
 
 /** One batch in the log: where it is, and when it got there at the earliest and at the latest. */
 export interface Append {
@@ -62,6 +63,7 @@ export interface PartitionLog {
 
 export interface SortedHistory extends History {
   readonly logs: readonly PartitionLog[];
+  readonly memberships: readonly Memberships[];
   /** Every attempt to send the record of that name. */
   readonly sendsOf: ReadonlyMap<string, readonly ProduceOperation[]>;
   /** Those lives of its topic that an operation may have met. */
@@ -116,7 +118,7 @@ export function sortHistory(history: History): SortedHistory {
     const shown = shownIn.get(life) ?? new Map<Partition, Map<Offset, Shown>>();
     return logsOf(life, operations.filter(isOf), reads.get(life) ?? [], shown);
   });
-  return { ...history, logs, sendsOf, livesOf };
+  return { ...history, logs, memberships: membershipsOf(history), sendsOf, livesOf };
 }
 
 function placeKey(

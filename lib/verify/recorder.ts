@@ -26,6 +26,10 @@ import { nameOf, recordOf } from './records.ts';
 /** The log as callers call it, wherever it is. */
 export interface CalledLog extends Pick<Log, 'produce' | 'fetch' | 'listOffsets' | 'nextProducer'> {
   readonly topics: Pick<Log['topics'], 'create' | 'list' | 'describe' | 'alter' | 'delete'>;
+  readonly groups: Pick<
+    Log['groups'],
+    'join' | 'heartbeat' | 'leave' | 'commitOffsets' | 'fetchOffsets' | 'resetOffsets' | 'delete'
+  >;
 }
 
 /** Has `work` done by the log. Rejects with what `work` rejects with, or with what became of the way there and back. */
@@ -36,6 +40,8 @@ export interface Caller {
   readonly chance: Chance;
   /** After this it gives up. */
   readonly timeoutMs: number;
+  /** It asks nothing any more, and hears nothing. @default false */
+  readonly isDead?: boolean;
 }
 
 export interface SentBatch {
@@ -47,14 +53,20 @@ export interface SentBatch {
 }
 
 export interface FetchOptions {
-  readonly partitions: readonly { readonly partition: number; readonly asked: FetchOperation['asked'] }[];
+  /** A session of its own goes before that of all. */
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly asked: FetchOperation['asked'];
+    readonly session?: string;
+  }[];
   readonly session?: string;
+  readonly group?: string;
   readonly maxBytes: number;
   readonly minBytes: number;
   readonly maxWaitMs: number;
 }
 
-type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+export type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 const unanswered = { kind: 'unknown', code: 'REQUEST_TIMED_OUT', isRetriable: true } as const;
 
 export class Recorder {
@@ -72,9 +84,9 @@ export class Recorder {
   }
 
   produce(caller: Caller, topic: TopicName, batches: readonly SentBatch[]): Promise<ProduceOperation[]> {
-    const request = this.#requestCount++;
+    const request = this.nextRequest();
     const operations = batches.map(({ partition, values, timestamps, producer }) =>
-      this.#begin<ProduceOperation>(caller, topic, {
+      this.begin<ProduceOperation>(caller, topic, {
         type: 'produce',
         request,
         partition,
@@ -83,7 +95,7 @@ export class Recorder {
         producer,
       }),
     );
-    return this.#end(caller, operations, async (log) => {
+    return this.end(caller, operations, async (log) => {
       // Encoded anew for every delivery, since the log may stamp the bytes it is given.
       const encoded = batches.map(({ partition, values, timestamps, codec, producer }) => {
         const records = values.map((value, index) => recordOf(value, timestamps[index] ?? 0));
@@ -99,12 +111,12 @@ export class Recorder {
   }
 
   fetch(caller: Caller, topic: TopicName, options: FetchOptions): Promise<FetchOperation[]> {
-    const { partitions, session, maxBytes, minBytes, maxWaitMs } = options;
-    const request = this.#requestCount++;
-    const operations = partitions.map(({ partition, asked }) =>
-      this.#begin<FetchOperation>(caller, topic, { type: 'fetch', request, partition, asked, session }),
+    const { partitions, group, maxBytes, minBytes, maxWaitMs } = options;
+    const request = this.nextRequest();
+    const operations = partitions.map(({ partition, asked, session = options.session }) =>
+      this.begin<FetchOperation>(caller, topic, { type: 'fetch', request, partition, asked, session, group }),
     );
-    return this.#end(caller, operations, async (log) => {
+    return this.end(caller, operations, async (log) => {
       const wanted = partitions.map(({ partition, asked }) => ({ partition, offset: asked }));
       const results = await log.fetch({ topic, partitions: wanted, maxBytes, minBytes, maxWaitMs });
       return results.map((result): FetchOperation['outcome'] => {
@@ -127,9 +139,9 @@ export class Recorder {
     send: () => Promise<{ readonly offset: number; readonly timestamp: number }>,
   ): Promise<ProduceOperation> {
     const { partition, value, timestamp, session } = sent;
-    const operation = this.#begin<ProduceOperation>(caller, topic, {
+    const operation = this.begin<ProduceOperation>(caller, topic, {
       type: 'produce',
-      request: this.#requestCount++,
+      request: this.nextRequest(),
       partition,
       values: [value],
       timestamps: [timestamp],
@@ -150,11 +162,16 @@ export class Recorder {
   poll(
     caller: Caller,
     topic: TopicName,
-    session: { readonly name: string; readonly start: Moment },
+    session: { readonly name: string; readonly start: Moment; readonly group?: string },
     read: { readonly partition: number; readonly record: DecodedRecord } | { readonly error: unknown },
   ): void {
     const partition = 'record' in read ? read.partition : 0;
-    const operation = this.#begin<PollOperation>(caller, topic, { type: 'poll', partition, session: session.name });
+    const operation = this.begin<PollOperation>(caller, topic, {
+      type: 'poll',
+      partition,
+      session: session.name,
+      group: session.group,
+    });
     operation.start = session.start.instant;
     operation.startMs = session.start.ms;
     const outcome: PollOperation['outcome'] =
@@ -168,8 +185,8 @@ export class Recorder {
     partition: number,
     timestamp: ListOffsetsOperation['timestamp'],
   ): Promise<ListOffsetsOperation> {
-    const operation = this.#begin<ListOffsetsOperation>(caller, topic, { type: 'listOffsets', partition, timestamp });
-    await this.#end(caller, [operation], async (log) => {
+    const operation = this.begin<ListOffsetsOperation>(caller, topic, { type: 'listOffsets', partition, timestamp });
+    await this.end(caller, [operation], async (log) => {
       const found = await log.listOffsets({ topic, partition, timestamp });
       const time = found.timestamp === undefined ? undefined : Number(found.timestamp);
       return [{ kind: 'ok', offset: found.offset, timestamp: time }];
@@ -183,9 +200,9 @@ export class Recorder {
     topic: TopicName,
     change: { readonly partitionCount?: number; readonly config?: Record<string, string | null> } = {},
   ): Promise<TopicOperation> {
-    const operation = this.#begin<TopicOperation>(caller, topic, { type });
+    const operation = this.begin<TopicOperation>(caller, topic, { type });
     const onOk = type === 'delete' || type === 'create' ? () => this.#onTold(topic) : undefined;
-    await this.#end(
+    await this.end(
       caller,
       [operation],
       async ({ topics }) => {
@@ -203,8 +220,8 @@ export class Recorder {
 
   /** Of the topics of `workload`: a log may have others. */
   async list(caller: Caller, { topics: known, listPageMax: limit }: Workload): Promise<ListOperation> {
-    const operation = this.#begin<ListOperation>(caller, '', { type: 'list' });
-    await this.#end(caller, [operation], async (log) => {
+    const operation = this.begin<ListOperation>(caller, '', { type: 'list' });
+    await this.end(caller, [operation], async (log) => {
       const topics: { topic: string; topicId: string }[] = [];
       for (let after: TopicName | undefined, isEnd = false; !isEnd; ) {
         const page = await log.topics.list({ ...(after === undefined ? {} : { after }), limit });
@@ -218,15 +235,20 @@ export class Recorder {
   }
 
   async nextProducer(caller: Caller): Promise<ProducerOperation> {
-    const operation = this.#begin<ProducerOperation>(caller, '', { type: 'nextProducer' });
-    await this.#end(caller, [operation], async (log) => {
+    const operation = this.begin<ProducerOperation>(caller, '', { type: 'nextProducer' });
+    await this.end(caller, [operation], async (log) => {
       const { producerId } = await log.nextProducer();
       return [{ kind: 'ok', producerId }];
     });
     return operation;
   }
 
-  #begin<Op extends Operation>(
+  nextRequest(): number {
+    return this.#requestCount++;
+  }
+
+  /** Notes that `caller` asks for something: by `end` it learns what became of it. */
+  begin<Op extends Operation>(
     { name }: Caller,
     topic: string,
     asked: Omit<Op, 'id' | 'client' | 'topic' | 'start' | 'end' | 'startMs' | 'endMs' | 'outcome'>,
@@ -238,8 +260,8 @@ export class Recorder {
     return operation;
   }
 
-  /** Outcomes in the order of `operations`; never rejects. */
-  async #end<Op extends Operation>(
+  /** Has it done by the log. Outcomes in the order of `operations`; never rejects. */
+  async end<Op extends Operation>(
     caller: Caller,
     operations: Mutable<Op>[],
     work: (log: CalledLog) => Promise<readonly Op['outcome'][]>,
@@ -270,7 +292,7 @@ function toRead(record: DecodedRecord): ReadRecord {
   return { offset: Number(record.offset), value: nameOf(record), timestamp: Number(record.timestamp) };
 }
 
-function outcomeOf(error: unknown): Exclude<Outcome<object>, { kind: 'ok' }> {
+export function outcomeOf(error: unknown): Exclude<Outcome<object>, { kind: 'ok' }> {
   if (!isLogError(error)) return { kind: 'bug', detail: String(error) };
   return { kind: error.effect === 'none' ? 'failed' : 'unknown', code: error.code, isRetriable: error.retriable };
 }

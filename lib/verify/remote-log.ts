@@ -17,6 +17,7 @@ import {
   problemContentType,
 } from '../wire.ts';
 import type { CalledLog } from './recorder.ts';
+import { openRemoteGroups } from './remote-groups.ts';
 
 export function openRemoteLog(transport: Transport): CalledLog {
   const admin = new Admin(transport);
@@ -38,6 +39,7 @@ export function openRemoteLog(transport: Transport): CalledLog {
         return page.topics;
       },
     },
+    groups: openRemoteGroups(transport),
     produce: (request) => produce(transport, request),
     fetch: (request) => fetch(transport, request),
     listOffsets: ({ topic, partition, timestamp }) => admin.listOffsets(topic, partition, timestamp),

@@ -4,10 +4,11 @@ import { answerOf, endOf, type Operation, type TopicLife, type TopicOperation } 
 import type { SortedHistory } from './partition-logs.ts';
 import { named, type Violation } from './violation.ts';
 
-/** An operation is answered only by a topic that was there at some moment of it. */
+/** An operation is answered only by a topic that was there at some moment of it; offsets of groups may outlive theirs. */
 export function answersNeedATopic({ operations, livesOf }: SortedHistory): Violation[] {
   return operations
-    .filter(({ type, outcome }) => type !== 'nextProducer' && type !== 'list' && outcome.kind === 'ok')
+    .filter(({ topic, outcome }) => topic !== '' && outcome.kind === 'ok')
+    .filter(({ type }) => type !== 'commitOffset' && type !== 'fetchOffsets')
     .filter((operation) => livesOf(operation).length === 0)
     .map((operation) => ({
       text: `${named(operation)} was answered while there was no topic ${operation.topic}`,

@@ -1,9 +1,13 @@
-/** Clients that use what users use: producer and consumer of the library. */
+/** Clients that use what users use: producer and consumer of the library, and the consumer as one of a group. */
 
+import type { GroupConsumer } from '../client/group-consumer.ts';
 import type { Millrace } from '../client/millrace.ts';
 import { isLogError } from '../errors.ts';
-import type { TopicName } from '../ids.ts';
+import type { GroupId, TopicName } from '../ids.ts';
+import type { Chance } from './chance.ts';
 import { Client } from './client.ts';
+import type { Moment } from './instants.ts';
+import type { Caller } from './recorder.ts';
 import { recordOf } from './records.ts';
 
 /** Sends records one by one, and leaves batches, retries and producer ids to the library. */
@@ -73,5 +77,105 @@ export class Follower extends Client {
       }
       await clock.sleep(chance.fraction() * 10);
     }
+  }
+}
+
+export const sharedGroup = 'shipping' as GroupId;
+
+/** What a process asks goes nowhere once it is dead, and it hears nothing any more. */
+class Process implements Caller {
+  readonly name: string;
+  readonly chance: Chance;
+  readonly timeoutMs: number;
+  isDead = false;
+
+  constructor({ name, chance, timeoutMs }: Caller) {
+    this.name = name;
+    this.chance = chance;
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+/** Reads as one of a group, from the earliest record on: is slow, hangs, leaves and dies now and then, and begins anew. */
+export class Sharer extends Client {
+  #holdingCount = 0;
+
+  override async run(): Promise<void> {
+    const { chance, deps } = this;
+    const ending = new AbortController();
+    const sharing = this.#share(ending.signal);
+    while (await this.next()) if (chance.happens(0.02)) await deps.clock.sleep(5_000);
+    ending.abort();
+    await sharing;
+  }
+
+  async #share(ending: AbortSignal): Promise<void> {
+    const { chance, deps, name } = this;
+    const topics = deps.workload.topics.map(({ topic }) => topic);
+    const instanceId = chance.happens(0.3) ? { instanceId: name } : {};
+    while (!ending.aborted) {
+      const process = new Process(this);
+      const millrace = deps.open(process);
+      const sessions = new Map<string, Moment & { readonly name: string }>();
+      const consumer = millrace.consumer(topics, {
+        group: sharedGroup,
+        ...instanceId,
+        sessionTimeoutMs: chance.pick([6_000, 10_000, 45_000]),
+        processingTimeoutMs: chance.pick([10_000, 60_000]),
+        autoCommitIntervalMs: chance.pick([500, 5_000]),
+        maxBytes: chance.pick([1, 2_000, 4_000_000]),
+        maxWaitMs: chance.pick([10, 2_000]),
+        signal: ending,
+        onAssigned: (partitions) => {
+          for (const { topic, partition } of partitions) {
+            const session = { ...deps.recorder.now(), name: `${name}/${this.#holdingCount++}` };
+            sessions.set(`${topic}/${partition}`, session);
+          }
+        },
+      });
+      await this.#read(process, consumer, sessions);
+      // Whoever is dead closes nothing. A last commit that fails is told here once more.
+      if (!process.isDead) await millrace.close().catch((error) => this.#failed(error));
+      await deps.clock.sleep(chance.fraction() * 10_000);
+    }
+  }
+
+  async #read(
+    process: Process,
+    consumer: GroupConsumer,
+    sessions: ReadonlyMap<string, Moment & { readonly name: string }>,
+  ): Promise<void> {
+    const { chance, deps } = this;
+    const { recorder, clock } = deps;
+    // By hand: leaving a loop would leave the group, which the dead do not.
+    const records = consumer[Symbol.asyncIterator]();
+    try {
+      for (let next = await records.next(); !next.done; next = await records.next()) {
+        const { topic, partition } = next.value;
+        const { name = 'not assigned', ...start } = sessions.get(`${topic}/${partition}`) ?? {
+          ...recorder.now(),
+          name: undefined,
+        };
+        const session = { name, start, group: sharedGroup };
+        recorder.poll(this, topic as TopicName, session, { partition, record: next.value });
+        if (chance.happens(0.05)) await clock.sleep(chance.fraction() * 1_000);
+        if (chance.happens(0.005)) await clock.sleep(20_000);
+        if (chance.happens(0.02)) await consumer.commit(next.value);
+        process.isDead = chance.happens(0.01);
+        if (process.isDead) return;
+        if (chance.happens(0.01)) break;
+      }
+      await records.return();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** An error of the log ends a consumer as it should; anything else is for the checker. */
+  #failed(error: unknown): void {
+    if (isLogError(error) && error.code !== 'UNKNOWN_SERVER_ERROR') return;
+    const { recorder, workload } = this.deps;
+    const topic = workload.topics[0]?.topic as TopicName;
+    recorder.poll(this, topic, { name: this.name, start: recorder.now() }, { error });
   }
 }

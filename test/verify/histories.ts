@@ -1,10 +1,15 @@
 /** Histories made by hand: a good one, and what it takes to spoil it. */
 
 import type {
+  CommitOffsetOperation,
+  CommittedOffset,
+  FetchOffsetsOperation,
   FetchOperation,
+  GroupOperation,
   History,
   ListOffsetsOperation,
   ListOperation,
+  MemberOperation,
   Operation,
   ProduceOperation,
   ProducerOperation,
@@ -113,6 +118,87 @@ export function nextProducer(producerId: number, [start, end]: At<ProducerOperat
 export function list(topicIds: readonly string[], [start, end]: At<ListOperation>): ListOperation {
   const topics = topicIds.map((topicId) => ({ topic, topicId }));
   return { id: start, type: 'list', ...timed(start, end), topic: '', outcome: { kind: 'ok', topics } };
+}
+
+/** Of `memberId` in group `billing`, told to hold `assignment`, as `topicId/partition`, at `memberEpoch`. */
+export function member(
+  type: MemberOperation['type'],
+  memberId: string,
+  told: readonly [memberEpoch: number, assignment?: readonly string[]] | MemberOperation['outcome'],
+  [start, end, more]: At<MemberOperation>,
+): MemberOperation {
+  const outcome =
+    'kind' in told ? told : ({ kind: 'ok', memberEpoch: told[0], assignment: told[1] } as MemberOperation['outcome']);
+  return {
+    id: start,
+    type,
+    ...timed(start, end),
+    topic: '',
+    group: 'billing',
+    memberId,
+    instanceId: undefined,
+    memberEpoch: outcome.kind === 'ok' && type !== 'join' ? outcome.memberEpoch : 0,
+    owned: undefined,
+    sessionTimeoutMs: 45_000,
+    rebalanceTimeoutMs: 60_000,
+    isStray: false,
+    outcome,
+    ...more,
+  };
+}
+
+/** Of partition 0, by `memberId` at `memberEpoch`; without both from outside. */
+export function commit(
+  offset: number,
+  by: readonly [memberId: string, memberEpoch: number] | undefined,
+  [start, end, more]: At<CommitOffsetOperation>,
+): CommitOffsetOperation {
+  return {
+    id: start,
+    type: 'commitOffset',
+    ...timed(start, end),
+    request: start,
+    group: 'billing',
+    partition: 0,
+    member: by && { memberId: by[0], memberEpoch: by[1] },
+    offset,
+    metadata: `commit ${start}`,
+    outcome: { kind: 'ok' },
+    ...more,
+  };
+}
+
+/** Of partition 0: `offset` as the commit that began at `committedAt` has set it; nothing without both. */
+export function committed(
+  found: readonly [offset: number, committedAt: number] | undefined,
+  [start, end, more]: At<FetchOffsetsOperation>,
+): FetchOffsetsOperation {
+  const offsets = found === undefined ? [] : [{ partition: 0, offset: found[0], metadata: `commit ${found[1]}` }];
+  return {
+    id: start,
+    type: 'fetchOffsets',
+    ...timed(start, end),
+    group: 'billing',
+    outcome: { kind: 'ok', offsets },
+    ...more,
+  };
+}
+
+export function changeGroup(
+  type: GroupOperation['type'],
+  offsets: readonly CommittedOffset[],
+  [start, end, more]: At<GroupOperation>,
+): GroupOperation {
+  const where = type === 'deleteGroup' ? { topic: '' } : {};
+  return {
+    id: start,
+    type,
+    ...timed(start, end),
+    ...where,
+    group: 'billing',
+    outcome: { kind: 'ok', offsets },
+    ...more,
+  };
 }
 
 export function historyOf(operations: readonly Operation[], topics: readonly TopicLife[] = [orders]): History {

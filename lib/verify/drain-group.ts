@@ -1,0 +1,103 @@
+/**
+ * The end of a group, without which a history proves nothing of it: when nothing is in the way any more, two new members share
+ * all partitions, read them to their ends, commit and leave. Who was a member before and has died has lost its partitions.
+ */
+
+import type { Clock } from '../clock.ts';
+import type { GroupId, MemberId, TopicName } from '../ids.ts';
+import { GroupRecorder } from './group-recorder.ts';
+import { Membership } from './membership.ts';
+import type { Caller, Recorder } from './recorder.ts';
+
+const memberCount = 2;
+/** A round is a heartbeat of each, and the time until the next. */
+const roundsMax = 40;
+/** Of fetches of one partition. */
+const readsMax = 1_000;
+
+export interface Drained {
+  readonly topic: TopicName;
+  readonly partitionCount: number;
+}
+
+/** Resolves with what went wrong; nothing when all is read and committed. */
+export async function drainGroup(
+  recorder: Recorder,
+  caller: Caller,
+  clock: Clock,
+  groupId: GroupId,
+  topics: readonly Drained[],
+): Promise<string[]> {
+  const groups = new GroupRecorder(recorder);
+  const members = Array.from({ length: memberCount }, (_, index) => {
+    return new Membership(groups, caller, {
+      groupId,
+      memberId: `${caller.name}.${groupId}.${index}` as MemberId,
+      instanceId: undefined,
+      topics: topics.map(({ topic }) => topic),
+      assignor: 'uniform',
+      sessionTimeoutMs: 45_000,
+      rebalanceTimeoutMs: 60_000,
+    });
+  });
+  const partitionCount = topics.reduce((sum, topic) => sum + topic.partitionCount, 0);
+  const isSettled = () =>
+    new Set(members.map(({ memberEpoch }) => memberEpoch)).size === 1 &&
+    members.every((member) => member.isMember && member.revoked.length === 0) &&
+    members.reduce((sum, { holdings }) => sum + holdings.size, 0) === partitionCount;
+
+  for (let round = 0; !isSettled(); round++) {
+    if (round === roundsMax) {
+      const held = members.map(({ memberEpoch, holdings }) => `${holdings.size} at epoch ${memberEpoch}`);
+      return [
+        `group ${groupId} is not settled: of ${partitionCount} partitions its members hold ${held.join(' and ')}`,
+      ];
+    }
+    for (const member of members) {
+      member.release(member.revoked);
+      await (member.isMember ? member.heartbeat(true) : member.join());
+    }
+    await clock.sleep(Math.max(...members.map(({ heartbeatIntervalMs }) => heartbeatIntervalMs)));
+  }
+  const wrong: string[] = [];
+  for (const member of members) {
+    wrong.push(...(await readAndCommit(recorder, groups, caller, member)));
+  }
+  for (const member of members) {
+    const { outcome } = await member.leave(false);
+    if (outcome.kind !== 'ok') wrong.push(`a member could not leave group ${groupId}: ${JSON.stringify(outcome)}`);
+  }
+  return wrong;
+}
+
+async function readAndCommit(
+  recorder: Recorder,
+  groups: GroupRecorder,
+  caller: Caller,
+  member: Membership,
+): Promise<string[]> {
+  const { groupId: group, memberId } = member.identity;
+  const wrong: string[] = [];
+  for (const { topic, partition, session } of member.holdings.values()) {
+    const { outcome: found } = await groups.fetchOffsets(caller, group, topic);
+    const committed = found.kind === 'ok' ? found.offsets.find((one) => one.partition === partition) : undefined;
+    let asked = committed?.offset ?? 0;
+    let isAtEnd = false;
+    for (let reads = 0; reads < readsMax && !isAtEnd; reads++) {
+      const limits = { maxBytes: 1_000_000, minBytes: 0, maxWaitMs: 0 };
+      const partitions = [{ partition, asked, session }];
+      const [poll] = await recorder.fetch(caller, topic, { partitions, group, ...limits });
+      if (poll?.outcome.kind !== 'ok') break;
+      isAtEnd = poll.outcome.nextOffset >= poll.outcome.highWatermark;
+      asked = poll.outcome.nextOffset;
+    }
+    const offset = { topic, partition, offset: asked, metadata: `${caller.name}+${group}+${partition}` };
+    const { memberEpoch } = member;
+    const [commit] = await groups.commitOffsets(caller, group, { memberId, memberEpoch }, [offset]);
+    if (!isAtEnd) wrong.push(`${topic}/${partition} was not read to its end by group ${group}`);
+    if (commit?.outcome.kind !== 'ok') {
+      wrong.push(`a member could not commit ${topic}/${partition} of its own: ${JSON.stringify(commit?.outcome)}`);
+    }
+  }
+  return wrong;
+}

@@ -1,0 +1,203 @@
+/** Clients that are members of a group by the calls of the protocol, with every bad habit that members have. */
+
+import type { GroupId, InstanceId, MemberId, TopicName } from '../ids.ts';
+import type { Chance } from './chance.ts';
+import { Client, type ClientDeps } from './client.ts';
+import { GroupRecorder, type OffsetToCommit } from './group-recorder.ts';
+import { type Holding, Membership } from './membership.ts';
+
+export const rawGroup = 'billing' as GroupId;
+
+/** A partition that is held no longer, as whoever was not told still sees it. */
+interface Relic {
+  readonly membership: Membership;
+  readonly holding: Holding;
+}
+
+/** Relics that a member keeps, to send commits of them later. */
+const relicsMax = 20;
+
+/**
+ * Joins, reads what it is given from where the group was, commits, gives up what it must, late or early; and leaves, dies,
+ * freezes for longer than its session lasts, comes back under its name or another, and sends what a former self would.
+ * Sometimes it is none of the group, and changes the group's offsets from outside: only back, so that nothing is skipped.
+ */
+export class Member extends Client {
+  readonly #groups: GroupRecorder;
+  readonly #topics: readonly TopicName[];
+  readonly #instanceId: InstanceId | undefined;
+  readonly #sessionTimeoutMs: number;
+  readonly #isLazy: boolean;
+  readonly #relics: Relic[] = [];
+  #membership: Membership;
+  #lives = 0;
+  #commitCount = 0;
+
+  constructor(deps: ClientDeps, name: string, chance: Chance) {
+    super(deps, name, chance);
+    this.#groups = new GroupRecorder(deps.recorder);
+    const topics = deps.workload.topics.map(({ topic }) => topic);
+    this.#topics = chance.happens(0.7) ? topics : [this.anyTopic()];
+    this.#instanceId = chance.happens(0.3) ? (`instance-${name}` as InstanceId) : undefined;
+    this.#sessionTimeoutMs = chance.pick([6_000, 10_000, 10_000, 45_000]);
+    this.#isLazy = chance.happens(0.3);
+    this.#membership = this.#newLife();
+  }
+
+  override async run(): Promise<void> {
+    const { chance } = this;
+    while (await this.next()) {
+      if (!this.#membership.isMember) await this.#join();
+      else await this.#turn();
+      if (chance.happens(0.02)) await this.#meddle();
+    }
+    if (this.#membership.isMember && chance.happens(0.5)) await this.#leave();
+  }
+
+  async #join(): Promise<void> {
+    // A new process, or one that goes on.
+    if (this.#membership.epochs.length > 0 && this.chance.happens(0.4)) this.#membership = this.#newLife();
+    await this.#membership.join();
+  }
+
+  async #turn(): Promise<void> {
+    const { chance, deps } = this;
+    const membership = this.#membership;
+    await this.#read(membership);
+    if (chance.happens(0.6)) await this.#commit(membership, [...membership.holdings.values()]);
+    const revoked = membership.revoked;
+    if (revoked.length > 0 && !(this.#isLazy && chance.happens(0.7))) {
+      await this.#commit(membership, revoked);
+      this.#keepRelics(membership, revoked);
+      membership.release(revoked);
+    }
+    if (chance.happens(0.9)) {
+      const held = [...membership.holdings.values()];
+      await membership.heartbeat(chance.happens(0.5));
+      if (!membership.isMember) this.#keepRelics(membership, held);
+    }
+    if (chance.happens(0.05)) await this.#haunt();
+    const whim = chance.fraction();
+    if (whim < 0.03) await this.#leave();
+    else if (whim < 0.05) this.#die();
+    // Frozen: its session may be over when it goes on, and it does not know.
+    else if (whim < 0.08) await deps.clock.sleep(this.#sessionTimeoutMs * (0.5 + chance.fraction()));
+  }
+
+  async #read(membership: Membership): Promise<void> {
+    const { chance, deps } = this;
+    for (const topic of this.#topics) {
+      const held = [...membership.holdings.values()].filter((one) => one.topic === topic);
+      if (held.some(({ position }) => position === undefined)) await this.#findPositions(topic, held);
+      const known = held.flatMap(({ partition, position: asked, session }) =>
+        asked === undefined ? [] : [{ partition, asked, session }],
+      );
+      if (known.length === 0) continue;
+      const limits = { maxBytes: chance.pick([1, 500, 1_000_000]), minBytes: 0, maxWaitMs: 0 };
+      const polls = await deps.recorder.fetch(this, topic, { partitions: known, group: rawGroup, ...limits });
+      for (const { partition, outcome } of polls) {
+        const holding = held.find((one) => one.partition === partition);
+        if (holding !== undefined && outcome.kind === 'ok') holding.position = outcome.nextOffset;
+      }
+    }
+  }
+
+  async #findPositions(topic: TopicName, held: readonly Holding[]): Promise<void> {
+    const { outcome } = await this.#groups.fetchOffsets(this, rawGroup, topic);
+    if (outcome.kind !== 'ok') return;
+    for (const holding of held) {
+      const committed = outcome.offsets.find(({ partition }) => partition === holding.partition);
+      holding.position ??= committed?.offset ?? 0;
+      holding.committed ??= committed?.offset;
+    }
+  }
+
+  async #commit({ identity, memberEpoch }: Membership, holdings: readonly Holding[]): Promise<void> {
+    const wanted = holdings.flatMap(({ position, committed, ...one }) =>
+      position === undefined || position === committed ? [] : [this.#toCommit(one, position)],
+    );
+    if (wanted.length === 0) return;
+    const { memberId } = identity;
+    const done = await this.#groups.commitOffsets(this, rawGroup, { memberId, memberEpoch }, wanted);
+    for (const { topic, partition, offset, outcome } of done) {
+      const holding = holdings.find((one) => one.topic === topic && one.partition === partition);
+      if (holding !== undefined && outcome.kind === 'ok') holding.committed = offset;
+    }
+    // Whether what failed has failed, and what is done is there, is seen before the next commit.
+    const [first] = done;
+    const isDoubtful = done.some(({ outcome }) => outcome.kind !== 'ok');
+    if (first !== undefined && this.chance.happens(isDoubtful ? 0.7 : 0.1)) {
+      await this.#groups.fetchOffsets(this, rawGroup, first.topic as TopicName);
+    }
+  }
+
+  /** What something that was left over of this member would send: a commit of what it had, a heartbeat of long ago. */
+  async #haunt(): Promise<void> {
+    const { chance } = this;
+    const relic = chance.any(this.#relics);
+    if (relic !== undefined && chance.happens(0.7)) {
+      const { identity } = relic.membership;
+      const { memberEpoch, position = 0 } = relic.holding;
+      const member = { memberId: identity.memberId, memberEpoch };
+      await this.#groups.commitOffsets(this, rawGroup, member, [this.#toCommit(relic.holding, position)]);
+      return;
+    }
+    const { identity, epochs } = this.#membership;
+    const memberEpoch = epochs.at(-3);
+    if (memberEpoch === undefined) return;
+    await this.#groups.heartbeat(this, identity, { memberEpoch, owned: undefined, isStray: true });
+  }
+
+  /** From outside of the group: refused while it has members. */
+  async #meddle(): Promise<void> {
+    const { chance } = this;
+    const topic = this.anyTopic();
+    const what = chance.pick(['commit', 'reset', 'delete'] as const);
+    if (what === 'delete') await this.#groups.deleteGroup(this, rawGroup);
+    else if (what === 'reset') {
+      const to = chance.pick<'earliest' | { shift: number }>(['earliest', { shift: -3 }]);
+      await this.#groups.resetOffsets(this, { groupId: rawGroup, topic, to });
+    } else {
+      const { outcome } = await this.#groups.fetchOffsets(this, rawGroup, topic);
+      const known = outcome.kind === 'ok' ? outcome.offsets : [];
+      const back = known.map(({ partition, offset }) => this.#toCommit({ topic, partition }, Math.max(0, offset - 1)));
+      if (back.length > 0) await this.#groups.commitOffsets(this, rawGroup, undefined, back);
+    }
+  }
+
+  #toCommit({ topic, partition }: Pick<Holding, 'topic' | 'partition'>, offset: number): OffsetToCommit {
+    return { topic, partition, offset, metadata: `${this.name}+${this.#commitCount++}` };
+  }
+
+  async #leave(): Promise<void> {
+    const membership = this.#membership;
+    const held = [...membership.holdings.values()];
+    if (this.chance.happens(0.8)) await this.#commit(membership, held);
+    this.#keepRelics(membership, held);
+    await membership.leave(this.#instanceId !== undefined && this.chance.happens(0.6));
+    // Who was the last one can do what members keep from others.
+    if (this.chance.happens(0.5)) await this.#meddle();
+  }
+
+  #die(): void {
+    this.#keepRelics(this.#membership, [...this.#membership.holdings.values()]);
+    this.#membership.forget();
+  }
+
+  #keepRelics(membership: Membership, holdings: readonly Holding[]): void {
+    this.#relics.push(...holdings.map((holding) => ({ membership, holding: { ...holding } })));
+    this.#relics.splice(0, this.#relics.length - relicsMax);
+  }
+
+  #newLife(): Membership {
+    return new Membership(this.#groups, this, {
+      groupId: rawGroup,
+      memberId: `${this.name}.${this.#lives++}` as MemberId,
+      instanceId: this.#instanceId,
+      topics: this.#topics,
+      assignor: this.chance.happens(0.2) ? 'range' : 'uniform',
+      sessionTimeoutMs: this.#sessionTimeoutMs,
+      rebalanceTimeoutMs: this.chance.pick([10_000, 60_000]),
+    });
+  }
+}
