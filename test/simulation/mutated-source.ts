@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { applyMutation, type Mutation } from './mutations.ts';
+import type { Mutation } from './mutation.ts';
+import { applyMutation } from './mutations.ts';
 
 const root = new URL('../../', import.meta.url).pathname;
 

@@ -3,15 +3,8 @@
  * find. A change that no longer applies fails the script, so that the list follows the code.
  */
 
-import type { Profile } from './plan.ts';
-
-export interface Mutation {
-  readonly name: string;
-  readonly profile: Profile;
-  readonly edits: readonly { readonly file: string; readonly search: string; readonly replace: string }[];
-}
-
-const edit = (file: string, search: string, replace: string) => ({ file, search, replace });
+import { edit, type Mutation } from './mutation.ts';
+import { groupMutations } from './mutations-groups.ts';
 
 export const mutations: readonly Mutation[] = [
   {
@@ -346,6 +339,7 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
+  ...groupMutations,
 ];
 
 /** The changed files with their new text. Throws when an edit does not apply at exactly one place. */

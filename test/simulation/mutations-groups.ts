@@ -1,0 +1,153 @@
+/** Bugs on purpose in groups: see `mutations.ts`. */
+
+import { edit, type Mutation } from './mutation.ts';
+
+export const groupMutations: readonly Mutation[] = [
+  {
+    name: 'groups: commit without asking who owns the partition',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/offset-item.ts',
+        'return item?.owner?.memberId === by.memberId && item.owner.memberEpoch <= by.memberEpoch;',
+        'return by.memberEpoch >= 0;',
+      ),
+    ],
+  },
+  {
+    name: 'groups: commit at an epoch from before the partition was given',
+    profile: 'local',
+    edits: [edit('lib/store/offset-item.ts', 'item.owner.memberEpoch <= by.memberEpoch', 'by.memberEpoch >= 0')],
+  },
+  {
+    name: 'groups: take partitions away without telling their member',
+    profile: 'local',
+    edits: [edit('lib/group/reconcile.ts', 'if (mayHold(owned, surplus)) {', 'if (surplus.size < 0) {')],
+  },
+  {
+    name: 'groups: give partitions on before they are given up',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/group/reconcile.ts',
+        "if (session.state === 'UNREVOKED_PARTITIONS' && mayHold(owned, pending)) return { step: 'waits' };",
+        'if (pending.size < 0) return { step: "waits" };',
+      ),
+    ],
+  },
+  {
+    name: 'groups: claim what an owner still has',
+    profile: 'local',
+    edits: [edit('lib/group/settle.ts', 'if (owners.size === 0) return wants;', 'if (owners.size >= 0) return wants;')],
+  },
+  {
+    name: 'groups: claim whatever the item of the partition says by now',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/group-store-dynamodb.ts',
+        "claim.seenVersion === undefined ? 'attribute_not_exists(pk)' : 'v = :seen'",
+        "claim.seenVersion === undefined ? 'attribute_not_exists(x)' : 'v >= :seen'",
+      ),
+    ],
+  },
+  {
+    name: 'groups: forget that sessions end',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/reconcile.ts',
+        'return nowMs - seenAt > sessionTimeoutMs;',
+        'return seenAt > nowMs + sessionTimeoutMs * 1e6;',
+      ),
+    ],
+  },
+  {
+    name: 'groups: give every member the same target',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/group-plan.ts',
+        'targetAssignment: targets.get(member.memberId) ?? noPartitions',
+        'targetAssignment: [...targets.values()][0] ?? noPartitions',
+      ),
+    ],
+  },
+  {
+    name: 'groups: leave the last partition to nobody',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/group-plan.ts',
+        'topicId, partitionCount])),\n    members',
+        'topicId, partitionCount - 1])),\n    members',
+      ),
+    ],
+  },
+  {
+    name: 'groups: obey heartbeats of any epoch',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/group-store-sqlite.ts',
+        'found !== undefined && found.memberEpoch === memberEpoch',
+        'found !== undefined && memberEpoch >= 0',
+      ),
+      edit(
+        'lib/group/settle.ts',
+        'const isSender = session.memberEpoch === memberEpoch || session.previousMemberEpoch === memberEpoch;',
+        'const isSender = memberEpoch >= 0;',
+      ),
+    ],
+  },
+  {
+    name: 'groups: lose the committed offset when a partition changes hands',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/group-store-sqlite.ts',
+        'putOffset(groupId, { topicId, partition, version: version + 1, owner, committed });',
+        'putOffset(groupId, { topicId, partition, version: version + 1, owner, committed: committed && undefined });',
+      ),
+    ],
+  },
+  {
+    name: 'groups: let a late commit undo a later one',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/group-offsets-dynamodb.ts',
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
+        '`${condition} AND (attribute_not_exists(t) OR t < :t)`',
+        'condition',
+      ),
+    ],
+  },
+  {
+    name: 'groups: take commits from outside while there are members',
+    profile: 'local',
+    edits: [edit('lib/group/commit-offsets.ts', 'if (head.memberCount > 0) {\n', 'if (head.memberCount < 0) {\n')],
+  },
+  {
+    name: 'groups: keep the offsets of a group that is deleted',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/group-store-sqlite.ts',
+        "['groups', 'group_sessions', 'group_offsets']",
+        "['groups', 'group_sessions']",
+      ),
+    ],
+  },
+  {
+    name: 'groups: the client commits what it has fetched and not handed out',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/client/owned-partition.ts',
+        'return this.done === this.committed ? undefined : this.done;',
+        'return this.next === this.committed || this.done === undefined ? undefined : this.next;',
+      ),
+    ],
+  },
+];
