@@ -50,6 +50,7 @@ const sickSteps = {
   long: ['commitBatches', 'rollTail', 'rollTail', 'findPages', 'findPages'],
   stuck: ['rollTail'],
   churn: ['deleteContents', 'deleteContents', 'deleteContents', 'deleteContents', 'commitBatches'],
+  groups: ['renewSession', 'getGroup', 'changeGroup', 'handOver', 'handOver', 'commitOffsets', 'getOffsets'],
 } as const;
 
 const anyFault: SickFaults = ['lostRequest', 'lostReply', 'late', 'slow', 'throttled'];
@@ -69,6 +70,7 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
     mixed: [0, 0, 0, 0, 0.01, 0.03, 0.1, 0.25],
     long: [0, 0, 0, 0, 0, 0.01, 0.03, 0.06],
     churn: [0, 0, 0, 0.01],
+    groups: [0, 0, 0, 0, 0.01, 0.03, 0.1],
     stuck: [0, 0, 0, 0.01],
   } as const;
   const drawLevel = () => chance.pick<number>(levels[theme]);
@@ -77,7 +79,7 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
   const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
   const step = chance.pick<string>(sickSteps[theme]);
   const faults = theme === 'stuck' ? stuckFaults : (faultsOfStep[step] ?? anyFault);
-  const isSick = chance.happens({ mixed: 0.15, long: 0.5, churn: 0.6, stuck: 1 }[theme]);
+  const isSick = chance.happens({ mixed: 0.15, long: 0.5, churn: 0.6, groups: 0.3, stuck: 1 }[theme]);
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),

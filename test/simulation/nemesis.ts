@@ -14,6 +14,8 @@ export class Nemesis {
     readonly faults: FaultPlan;
     readonly fleet: Fleet;
   };
+  /** No clock was further ahead. */
+  aheadMsMax = 0;
   #isOver = false;
 
   constructor(deps: { scheduler: Scheduler; chance: Chance; faults: FaultPlan; fleet: Fleet }) {
@@ -31,7 +33,10 @@ export class Nemesis {
       const [crashes, freezes, jumps, shutsDown] = drawn;
       const environment = chance.any(fleet.environments);
       if (this.#isOver || environment === undefined) continue;
-      if (jumps) environment.skewMs += chance.pick([-60_000, -1_000, 500, 10_000, 600_000]);
+      if (jumps) {
+        environment.skewMs += chance.pick([-60_000, -1_000, 500, 10_000, 600_000]);
+        this.aheadMsMax = Math.max(this.aheadMsMax, environment.skewMs);
+      }
       if (crashes) fleet.stop(environment);
       else if (shutsDown && environment.style === 'server' && !environment.isFrozen) {
         fleet.retire(environment);

@@ -6,11 +6,27 @@ import { drawFaults, type FaultPlan } from './faults.ts';
 
 export type Profile = 'local' | 'aws';
 
-export const clientKinds = ['plain', 'idempotent', 'consumer', 'reader', 'admin', 'sender', 'follower'] as const;
+export const clientKinds = [
+  'plain',
+  'idempotent',
+  'consumer',
+  'reader',
+  'admin',
+  'sender',
+  'follower',
+  'member',
+  'sharer',
+] as const;
 export type ClientKind = (typeof clientKinds)[number];
 
-/** `long`: one log that grows long. `churn`: topics come and go. `stuck`: a tail cannot be rolled until it is full. */
-const themes = ['mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'long', 'churn', 'churn', 'churn'] as const;
+/**
+ * `long`: one log that grows long. `churn`: topics come and go. `groups`: consumers share topics. `stuck`: a tail cannot be
+ * rolled until it is full.
+ */
+const themes = [
+  ...(['mixed', 'mixed', 'mixed', 'mixed', 'long', 'long', 'long', 'churn', 'churn', 'churn'] as const),
+  ...(['groups', 'groups', 'groups', 'groups'] as const),
+] as const;
 
 export interface Plan {
   readonly profile: Profile;
@@ -29,6 +45,15 @@ export interface Plan {
   readonly faults: FaultPlan;
 }
 
+/** Members need some time between two turns, for sessions to end and groups to settle. */
+const thinkMsOf = {
+  mixed: [2, 20, 200, 3_000],
+  long: [2, 20, 200, 3_000],
+  churn: [2, 20, 200],
+  groups: [500, 2_000, 4_000],
+  stuck: [20],
+} as const satisfies Record<Plan['theme'], readonly [number, ...number[]]>;
+
 export function drawPlan(
   chance: Chance,
   profile: Profile,
@@ -40,7 +65,8 @@ export function drawPlan(
   // It takes hundreds of operations, so it comes seldom.
   const theme = chance.happens(0.015) ? 'stuck' : drawnTheme;
   const isOneLog = theme === 'long' || theme === 'stuck';
-  const topicCount = theme === 'mixed' ? chance.pick([1, 1, 2, 3]) : 1;
+  const isGroups = theme === 'groups';
+  const topicCount = theme === 'mixed' ? chance.pick([1, 1, 2, 3]) : isGroups ? chance.pick([1, 1, 2]) : 1;
   const drawn = {
     serverCount: style === 'lambdas' ? 0 : chance.integer(theme === 'churn' ? 2 : 1, 3),
     lambdaCountMax: style === 'servers' ? 0 : chance.integer(isOneLog ? 5 : 2, 8),
@@ -49,17 +75,20 @@ export function drawPlan(
       partitionCount: isOneLog ? 1 : chance.pick([1, 1, 2, 3, 4]),
     })),
     clients: {
-      plain: theme === 'stuck' ? 4 : chance.integer(0, 3),
-      idempotent: chance.integer(1, 4),
-      consumer: chance.integer(isOneLog ? 1 : 0, 3),
-      reader: chance.integer(isOneLog ? 1 : 0, isOneLog ? 4 : 2),
-      admin: theme === 'churn' ? 1 : isOneLog ? 0 : chance.integer(0, 2),
+      plain: theme === 'stuck' ? 4 : chance.integer(0, isGroups ? 1 : 3),
+      idempotent: isGroups ? 1 : chance.integer(1, 4),
+      consumer: isGroups ? 0 : chance.integer(isOneLog ? 1 : 0, 3),
+      reader: isGroups ? 0 : chance.integer(isOneLog ? 1 : 0, isOneLog ? 4 : 2),
+      admin: theme === 'churn' ? 1 : isOneLog ? 0 : chance.integer(0, isGroups ? 1 : 2),
       // The client that users have, over the HTTP app.
       sender: chance.pick([0, 0, 1, 2]),
       follower: chance.pick([0, 0, 1]),
+      // Members of a group by the calls of the protocol, and with the client that users have.
+      member: isGroups ? chance.integer(1, 4) : theme === 'churn' ? chance.pick([0, 0, 2]) : 0,
+      sharer: isGroups ? chance.pick([0, 0, 2, 3]) : 0,
     },
-    operations: theme === 'stuck' ? 600 : isOneLog ? chance.integer(150, 350) : chance.integer(20, 120),
-    thinkMs: chance.pick(theme === 'stuck' ? [20] : theme === 'churn' ? [2, 20, 200] : [2, 20, 200, 3_000]),
+    operations: theme === 'stuck' ? 600 : isOneLog || isGroups ? chance.integer(150, 350) : chance.integer(20, 120),
+    thinkMs: chance.pick(thinkMsOf[theme]),
     timestampDrift: chance.pick([1, 1, 1, 0, -1]),
     skewMsMax: chance.pick([0, 0, 50, 5_000]),
   };

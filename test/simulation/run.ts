@@ -2,13 +2,15 @@
 
 import type { Chance } from '../../lib/verify/chance.ts';
 import type { Client, ClientDeps } from '../../lib/verify/client.ts';
+import { type Drained, drainGroup } from '../../lib/verify/drain-group.ts';
 import type { Operation } from '../../lib/verify/history.ts';
 import type { createInstants } from '../../lib/verify/instants.ts';
+import { Member, rawGroup } from '../../lib/verify/members.ts';
 import { IdempotentProducer, PlainProducer } from '../../lib/verify/producers.ts';
 import { readToTheEnd } from '../../lib/verify/read-to-the-end.ts';
 import { Consumer, Reader } from '../../lib/verify/readers.ts';
 import { type Caller, type CallLog, Recorder } from '../../lib/verify/recorder.ts';
-import { Follower, Sender } from '../../lib/verify/users.ts';
+import { Follower, Sender, Sharer, sharedGroup } from '../../lib/verify/users.ts';
 import { Administrator } from './administrator.ts';
 import { Fleet } from './fleet.ts';
 import { Nemesis } from './nemesis.ts';
@@ -37,6 +39,8 @@ const kinds: Readonly<
   admin: Administrator,
   sender: Sender,
   follower: Follower,
+  member: Member,
+  sharer: Sharer,
 };
 
 export class Run {
@@ -83,7 +87,8 @@ export class Run {
     this.#setCalm(true);
     // What is still being tried again is tried without faults, and meets the requests that were late.
     while (this.#beside.size > 0) await Promise.all(this.#beside);
-    await this.#scheduler.clock.sleep(calmMs);
+    // Nor do sessions last longer that were renewed by a clock that was ahead.
+    await this.#scheduler.clock.sleep(calmMs + this.#nemesis.aheadMsMax);
     for (const { name, requests } of this.#fleet.environments) {
       if (requests.size > 0)
         this.#fail(`${requests.size} requests are under way in ${name} after ${calmMs} ms of calm`);
@@ -142,11 +147,13 @@ export class Run {
   /** Every log that is there takes a record and is read from its start to its end. */
   async #audit(): Promise<void> {
     const caller = this.#auditor();
+    const topics: Drained[] = [];
     for (const { topic, partitionCounts } of this.#stores.lives.all.filter(({ leaving }) => leaving === undefined)) {
       const name = this.#plan.topics.find((one) => one.topic === topic)?.topic;
       if (name === undefined) continue;
       this.#expectOk(await this.recorder.changeTopic(caller, 'describe', name));
       const partitionCount = partitionCounts.at(-1)?.count ?? 0;
+      topics.push({ topic: name, partitionCount });
       for (let partition = 0; partition < partitionCount; partition++) {
         const timestamps = [this.#scheduler.clock.nowMs()];
         const probe = {
@@ -159,6 +166,11 @@ export class Run {
         this.#expectOk(...(await readToTheEnd(this.recorder, caller, name, partition)));
         this.#expectOk(await this.recorder.listOffsets(caller, name, partition, 'max'));
       }
+    }
+    const { member, sharer } = this.#plan.clients;
+    for (const group of [...(member > 0 ? [rawGroup] : []), ...(sharer > 0 ? [sharedGroup] : [])]) {
+      const wrong = await drainGroup(this.recorder, caller, this.#scheduler.clock, group, topics);
+      for (const text of wrong) this.#fail(text);
     }
   }
 

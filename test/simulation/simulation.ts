@@ -8,6 +8,7 @@ import { createChance } from '../../lib/verify/chance.ts';
 import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
 import type { History } from '../../lib/verify/history.ts';
 import { createInstants } from '../../lib/verify/instants.ts';
+import { sharedGroup } from '../../lib/verify/users.ts';
 import type { OnRequest } from './aws/dynamodb.ts';
 import { drawPlan, type Plan, type Profile } from './plan.ts';
 import { type AuditViolation, Run } from './run.ts';
@@ -58,9 +59,16 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
   try {
     const run = new Run(plan, chance, scheduler, network, stores, instants);
     const stuck = await withVirtualGlobals(scheduler, () => scheduler.run(run.whole()).then(() => [], stuckViolation));
-    const { damaged, denied } = plan.faults.probability;
-    const mayFailForGood = damaged + denied > 0;
-    const history = { operations: run.recorder.operations, topics: stores.lives.all, topicStaleMsMax, mayFailForGood };
+    const { damaged, denied, clockJump } = plan.faults.probability;
+    const history = {
+      operations: run.recorder.operations,
+      topics: stores.lives.all,
+      topicStaleMsMax,
+      mayFailForGood: damaged + denied > 0,
+      // The library's consumers commit by themselves.
+      groupsOfOthers: [sharedGroup],
+      clockErrorMsMax: clockJump > 0 ? Number.POSITIVE_INFINITY : 2 * plan.skewMsMax,
+    };
     const violations = [...stuck, ...run.failures, ...checkHistory(history)];
     return { plan, history, violations, eventCount: scheduler.eventCount, counts: network.counts };
   } finally {

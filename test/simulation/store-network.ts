@@ -13,6 +13,8 @@ export interface StoreCall<T> {
   readonly apply: () => Promise<T>;
   /** Carries it out in part; only for what can be half done. */
   readonly applyHalf?: () => Promise<unknown>;
+  /** When it comes late it does not come at all. */
+  readonly neverLate?: boolean;
   /** Answers with other bytes than were stored; only for what reads some. */
   readonly applyDamaged?: () => Promise<T>;
   /** What the caller is told when no answer comes; undefined: it is told nothing, and gives up by itself. */
@@ -97,13 +99,14 @@ export class StoreNetwork {
   /** One draw for each fault whatever comes of it, so that a plan without one fault shifts nothing else. */
   #draw(
     chance: Chance,
-    { step, applyHalf, applyDamaged }: StoreCall<unknown>,
+    { step, applyHalf, applyDamaged, neverLate = false }: StoreCall<unknown>,
   ): { readonly fault: StoreFault | undefined; readonly isSick: boolean } {
     const { probability, sick } = this.#plan;
     const drawn = storeFaults.filter((one) => chance.happens(probability[one]));
     const isSick = chance.happens(sick?.probability ?? 0) && sick?.step === step;
     const sickFault = chance.pick<StoreFault>(sick?.faults ?? ['lostRequest']);
-    const fault = isSick ? sickFault : drawn[0];
+    const drawnFault = isSick ? sickFault : drawn[0];
+    const fault = drawnFault === 'late' && neverLate ? 'lostRequest' : drawnFault;
     const isPossible =
       !this.isCalm &&
       !(fault === 'halfDone' && applyHalf === undefined) &&

@@ -143,17 +143,43 @@ function turnedDown(operation: string, chance: Chance): Error {
   return s3Error(isWrite && chance.happens(0.3) ? 'TransactionConflictException' : 'ThrottlingException', 400);
 }
 
+interface Addressed {
+  readonly pk?: { readonly S?: string };
+  readonly sk?: { readonly S?: string };
+}
+
 /** The step of the log that a request is, so that one can be made to fail whichever the family. */
-function stepOf(operation: string, { Key, TransactItems }: { readonly [name: string]: unknown }): string {
-  const { sk } = (Key ?? {}) as { readonly sk?: { readonly S?: string } };
-  if (operation === 'UpdateItem') return sk?.S === 'head' ? 'commitBatches' : 'nextProducerId';
-  if (operation === 'GetItem') return sk?.S === 'head' ? 'getHeads' : 'getTopic';
-  if (operation === 'BatchGetItem') return 'getHeads';
-  if (operation === 'Query') return 'findPages';
+function stepOf(operation: string, input: { readonly [name: string]: unknown }): string {
+  const { pk, sk } = addressOf(operation, input);
+  const isGroup = pk.startsWith('group/');
+  if (operation === 'UpdateItem') {
+    if (isGroup) return sk.startsWith('offset/') ? 'commitOffsets' : sk === 'head' ? 'scheduleCheck' : 'renewSession';
+    return sk === 'head' ? 'commitBatches' : 'nextProducerId';
+  }
+  if (operation === 'GetItem') return isGroup ? 'getGroup' : sk === 'head' ? 'getHeads' : 'getTopic';
+  if (operation === 'BatchGetItem') return isGroup ? 'getOffsets' : 'getHeads';
+  if (operation === 'Query') return isGroup ? 'getGroup' : 'findPages';
   if (operation === 'BatchWriteItem') return 'deleteContents';
   if (operation !== 'TransactWriteItems') return operation;
-  const [first] = TransactItems as { readonly Put?: { readonly Item?: { readonly sk?: { readonly S?: string } } } }[];
-  return first?.Put?.Item?.sk?.S?.startsWith('page/') ? 'rollTail' : 'changeTopic';
+  if (isGroup) return sk.startsWith('member/') ? 'handOver' : 'changeGroup';
+  return sk.startsWith('page/') ? 'rollTail' : 'changeTopic';
+}
+
+/** The keys of the first item that a request is about. */
+function addressOf(operation: string, input: { readonly [name: string]: unknown }): { pk: string; sk: string } {
+  const { Key, TransactItems, RequestItems, ExpressionAttributeValues } = input as {
+    readonly Key?: Addressed;
+    readonly TransactItems?: readonly Readonly<
+      Record<string, { readonly Item?: Addressed; readonly Key?: Addressed }>
+    >[];
+    readonly RequestItems?: Readonly<Record<string, { readonly Keys?: readonly Addressed[] }>>;
+    readonly ExpressionAttributeValues?: Readonly<Record<string, { readonly S?: string }>>;
+  };
+  const [action] = Object.values(TransactItems?.[0] ?? {});
+  const [batch] = Object.values(RequestItems ?? {});
+  const found = Key ?? action?.Item ?? action?.Key ?? batch?.Keys?.[0] ?? {};
+  const pk = operation === 'Query' ? ExpressionAttributeValues?.[':pk']?.S : found.pk?.S;
+  return { pk: pk ?? '', sk: found.sk?.S ?? '' };
 }
 
 /** A batch of which the second half is left undone; undefined for other requests. */
@@ -170,6 +196,7 @@ function halved({ RequestItems }: { readonly [name: string]: unknown }) {
 }
 
 function noteTopic(lives: TopicLives, pk: string, sk: string, before: Item | undefined, after: Item | undefined): void {
+  if (pk.startsWith('group')) return;
   if (sk === 'head') {
     const topicId = pk.slice(0, pk.lastIndexOf('/'));
     if (before === undefined && after !== undefined) lives.headMade(topicId);

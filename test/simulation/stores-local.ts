@@ -21,6 +21,8 @@ export function openLocalStores(deps: {
   const { scheduler, network, chance, instants } = deps;
   const objects = createMemoryObjectStore({ clock: scheduler.clock, randomBytes: chance.bytes });
   const metadata = openSqliteMetadataStore(':memory:');
+  const { groupStore: groups } = metadata;
+  if (groups === undefined) throw new Error('the store keeps groups');
   const lives = new TopicLives(instants);
   /** Whether readers hear of commits, as in one process, or have to look again and again, as on DynamoDB. */
   const wakesReaders = chance.happens(0.5);
@@ -30,14 +32,19 @@ export function openLocalStores(deps: {
     const close = async () => {
       isClosed = true;
     };
-    const through = async <T>(step: string, apply: () => Promise<T>, applyDamaged = apply): Promise<T> => {
+    const through = async <T>(
+      step: string,
+      apply: () => Promise<T>,
+      { applyDamaged, neverLate = false }: { applyDamaged?: () => Promise<T>; neverLate?: boolean } = {},
+    ): Promise<T> => {
       if (isClosed) throw new LogError('KAFKA_STORAGE_ERROR', 'the store is closed', { retriable: false });
       return await network.request({
         environment,
         step,
         apply,
-        ...(applyDamaged === apply ? {} : { applyDamaged }),
-        noAnswer: () => failed(`${step} was not answered`, step === 'read' ? 'none' : 'unknown'),
+        neverLate,
+        ...(applyDamaged === undefined ? {} : { applyDamaged }),
+        noAnswer: () => failed(`${step} was not answered`, readSteps.has(step) ? 'none' : 'unknown'),
         throttled: () => failed(`${step} was throttled`, 'none'),
         denied: () => denied(step),
       });
@@ -58,7 +65,7 @@ export function openLocalStores(deps: {
       },
       read: (...range) => {
         const read = () => objects.read(...range);
-        return through('read', read, async () => damaged(await read(), environment.chance));
+        return through('read', read, { applyDamaged: async () => damaged(await read(), environment.chance) });
       },
       close,
     };
@@ -89,6 +96,10 @@ export function openLocalStores(deps: {
       rollTail: (seen) => through('rollTail', () => metadata.rollTail(seen)),
       findPages: (...pages) => through('findPages', () => metadata.findPages(...pages)),
       nextProducerId: () => through('nextProducerId', () => metadata.nextProducerId()),
+      groupStore: throughTo(groups, (step, apply) =>
+        // In one process nothing comes late. Here it would undo a later commit, which the adapter for DynamoDB prevents.
+        through(step, apply, { neverLate: step === 'commitOffsets' }),
+      ),
       ...(wakesReaders && nextCommit !== undefined
         ? {
             nextCommit: (...wanted: Parameters<typeof nextCommit>) =>
@@ -107,6 +118,29 @@ export function openLocalStores(deps: {
     await metadata.close();
   };
   return { open, lives, close };
+}
+
+/** They change nothing, whatever becomes of them. */
+const readSteps: ReadonlySet<string> = new Set([
+  'read',
+  'getGroup',
+  'getGroupHead',
+  'listGroups',
+  'getOffsets',
+  'listOffsets',
+]);
+
+/** Every method of `store` by way of `through`, under its own name. */
+function throughTo<Store extends object>(
+  store: Store,
+  through: <T>(step: string, apply: () => Promise<T>) => Promise<T>,
+): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const method = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>;
+      return (...args: unknown[]) => through(String(name), () => method.apply(target, args));
+    },
+  });
 }
 
 function denied(step: string): LogError {
