@@ -19,6 +19,7 @@ interface VerifyCommandOptions extends EndpointOptions {
   readonly partitions: number;
   readonly seed?: number;
   readonly chaos?: true;
+  readonly groups: boolean;
   readonly keep?: true;
   readonly json?: true;
   readonly html?: string;
@@ -33,21 +34,22 @@ export function addVerifyCommand(program: Command): void {
       .command('verify')
       .summary('put a log to the test')
       .description(
-        'Writes and reads topics of its own for a while, reads everything to its end, and checks every promise of the log.',
+        'Writes and reads topics of its own for a while, alone and in consumer groups, reads everything to its end, and checks every promise of the log.',
       ),
   )
     .option('--seconds <count>', 'how long to write and read', parseWhole(1, secondsMax), 30)
     .option('--partitions <count>', 'of each of its two topics', parseWhole(1, Math.min(partitionCountMax, 64)), 3)
     .option('--chaos', 'cut connections, and send requests twice')
+    .option('--no-groups', 'leave consumer groups out, which need rights of their own')
     .option('--seed <number>', 'repeat what the clients of a run did', parseWhole(0, 2 ** 32 - 1))
-    .option('--keep', 'leave the topics behind')
+    .option('--keep', 'leave topics and groups behind')
     .option('--json', 'print the report as one JSON document')
     .option('--html <file>', 'write the report as a page, with a timeline of every anomaly')
     .addHelpText(
       'after',
       `
 Exit code 0 only when every promise is proven: nothing was violated, everything acknowledged was read again, and enough was
-done to tell. The topics it makes are called millrace-verify-..., and are deleted at the end.
+done to tell. The topics and groups it makes are called millrace-verify-..., and are deleted at the end.
 
 Examples:
   millrace verify --seconds 10
@@ -57,7 +59,7 @@ Examples:
 }
 
 async function verify(options: VerifyCommandOptions): Promise<void> {
-  const { endpoint, seconds, partitions, chaos = false, keep = false } = options;
+  const { endpoint, seconds, partitions, groups, chaos = false, keep = false } = options;
   const seed = options.seed ?? systemClock.nowMs() % 2 ** 32;
   const isShown = process.stderr.isTTY === true;
   const report = await untilInterrupted(({ signal }) =>
@@ -69,6 +71,7 @@ async function verify(options: VerifyCommandOptions): Promise<void> {
         durationMs: seconds * 1_000,
         partitionCount: partitions,
         isChaotic: chaos,
+        hasGroups: groups,
         keepsTopics: keep,
         signal,
         ...(isShown && { onProgress: progressLine(seconds) }),
@@ -82,6 +85,7 @@ async function verify(options: VerifyCommandOptions): Promise<void> {
   else output.line(reportText(report));
   await output.flush();
   for (const topic of report.leftTopics) note(`millrace: topic ${topic} could not be deleted`);
+  for (const group of report.leftGroups) note(`millrace: group ${group} could not be deleted`);
   if (report.verdict !== 'passed') throw new CommandError(`the log at ${endpoint} ${verdictText(report)}`);
   note(`millrace: the log at ${endpoint} ${verdictText(report)}`);
 }
@@ -102,11 +106,12 @@ function verdictText({ verdict, violations, doubts }: VerifyReport): string {
   return `proved nothing: ${doubts.join('; ')}`;
 }
 
-function reportText({ verdict, violations, evidence, seed, durationMs }: VerifyReport): string {
-  const { ackedRecords, readRecords, operations, refusedBatches, batchesOfUnknownOutcome, cutConnections } = evidence;
+function reportText({ verdict, violations, evidence, seed, durationMs, groups }: VerifyReport): string {
+  const { ackedRecords, readRecords, committedOffsets, operations } = evidence;
+  const { refusedBatches, batchesOfUnknownOutcome, cutConnections } = evidence;
   return [
     `${verdict} after ${formatDuration(durationMs)}: ${formatCount(operations, 'operation')}, seed ${seed}`,
-    `  ${formatCount(ackedRecords, 'record')} acknowledged, ${formatCount(readRecords, 'record')} read`,
+    `  ${formatCount(ackedRecords, 'record')} acknowledged, ${formatCount(readRecords, 'record')} read${groups.length === 0 ? '' : `, ${formatCount(committedOffsets, 'commit')} of ${formatCount(groups.length, 'group')}`}`,
     `  ${refusedBatches} batches refused, ${batchesOfUnknownOutcome} without a known outcome, ${cutConnections} connections cut`,
     ...violations
       .slice(0, violationsShown)

@@ -2,7 +2,7 @@
 
 import type { Millrace } from '../client/millrace.ts';
 import type { Clock } from '../clock.ts';
-import type { TopicName } from '../ids.ts';
+import type { GroupId, TopicName } from '../ids.ts';
 import type { Codec } from '../record/record-batch.ts';
 import type { Chance } from './chance.ts';
 import type { ProduceOperation } from './history.ts';
@@ -27,6 +27,12 @@ export interface Workload {
   readonly retryMsMax: number;
   /** Topics on one page of a list. */
   readonly listPageMax: number;
+  /** One whose members make the calls of the protocol themselves, and one whose members are the library's consumers. */
+  readonly groups: { readonly raw: GroupId; readonly shared: GroupId };
+  /** A member's session lasts one of these. */
+  readonly sessionTimeoutsMs: readonly [number, ...number[]];
+  /** A handler that hangs takes this long. */
+  readonly hangMs: number;
 }
 
 export interface ClientDeps {

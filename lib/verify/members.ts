@@ -6,8 +6,6 @@ import { Client, type ClientDeps } from './client.ts';
 import { GroupRecorder, type OffsetToCommit } from './group-recorder.ts';
 import { type Holding, Membership } from './membership.ts';
 
-export const rawGroup = 'billing' as GroupId;
-
 /** A partition that is held no longer, as whoever was not told still sees it. */
 interface Relic {
   readonly membership: Membership;
@@ -24,6 +22,7 @@ const relicsMax = 20;
  */
 export class Member extends Client {
   readonly #groups: GroupRecorder;
+  readonly #groupId: GroupId;
   readonly #topics: readonly TopicName[];
   readonly #instanceId: InstanceId | undefined;
   readonly #sessionTimeoutMs: number;
@@ -36,10 +35,11 @@ export class Member extends Client {
   constructor(deps: ClientDeps, name: string, chance: Chance) {
     super(deps, name, chance);
     this.#groups = new GroupRecorder(deps.recorder);
+    this.#groupId = deps.workload.groups.raw;
     const topics = deps.workload.topics.map(({ topic }) => topic);
     this.#topics = chance.happens(0.7) ? topics : [this.anyTopic()];
     this.#instanceId = chance.happens(0.3) ? (`instance-${name}` as InstanceId) : undefined;
-    this.#sessionTimeoutMs = chance.pick([6_000, 10_000, 10_000, 45_000]);
+    this.#sessionTimeoutMs = chance.pick(deps.workload.sessionTimeoutsMs);
     this.#isLazy = chance.happens(0.3);
     this.#membership = this.#newLife();
   }
@@ -94,7 +94,7 @@ export class Member extends Client {
       );
       if (known.length === 0) continue;
       const limits = { maxBytes: chance.pick([1, 500, 1_000_000]), minBytes: 0, maxWaitMs: 0 };
-      const polls = await deps.recorder.fetch(this, topic, { partitions: known, group: rawGroup, ...limits });
+      const polls = await deps.recorder.fetch(this, topic, { partitions: known, group: this.#groupId, ...limits });
       for (const { partition, outcome } of polls) {
         const holding = held.find((one) => one.partition === partition);
         if (holding !== undefined && outcome.kind === 'ok') holding.position = outcome.nextOffset;
@@ -103,7 +103,7 @@ export class Member extends Client {
   }
 
   async #findPositions(topic: TopicName, held: readonly Holding[]): Promise<void> {
-    const { outcome } = await this.#groups.fetchOffsets(this, rawGroup, topic);
+    const { outcome } = await this.#groups.fetchOffsets(this, this.#groupId, topic);
     if (outcome.kind !== 'ok') return;
     for (const holding of held) {
       const committed = outcome.offsets.find(({ partition }) => partition === holding.partition);
@@ -118,7 +118,7 @@ export class Member extends Client {
     );
     if (wanted.length === 0) return;
     const { memberId } = identity;
-    const done = await this.#groups.commitOffsets(this, rawGroup, { memberId, memberEpoch }, wanted);
+    const done = await this.#groups.commitOffsets(this, this.#groupId, { memberId, memberEpoch }, wanted);
     for (const { topic, partition, offset, outcome } of done) {
       const holding = holdings.find((one) => one.topic === topic && one.partition === partition);
       if (holding !== undefined && outcome.kind === 'ok') holding.committed = offset;
@@ -127,7 +127,7 @@ export class Member extends Client {
     const [first] = done;
     const isDoubtful = done.some(({ outcome }) => outcome.kind !== 'ok');
     if (first !== undefined && this.chance.happens(isDoubtful ? 0.7 : 0.1)) {
-      await this.#groups.fetchOffsets(this, rawGroup, first.topic as TopicName);
+      await this.#groups.fetchOffsets(this, this.#groupId, first.topic as TopicName);
     }
   }
 
@@ -139,7 +139,7 @@ export class Member extends Client {
       const { identity } = relic.membership;
       const { memberEpoch, position = 0 } = relic.holding;
       const member = { memberId: identity.memberId, memberEpoch };
-      await this.#groups.commitOffsets(this, rawGroup, member, [this.#toCommit(relic.holding, position)]);
+      await this.#groups.commitOffsets(this, this.#groupId, member, [this.#toCommit(relic.holding, position)]);
       return;
     }
     const { identity, epochs } = this.#membership;
@@ -153,15 +153,15 @@ export class Member extends Client {
     const { chance } = this;
     const topic = this.anyTopic();
     const what = chance.pick(['commit', 'reset', 'delete'] as const);
-    if (what === 'delete') await this.#groups.deleteGroup(this, rawGroup);
+    if (what === 'delete') await this.#groups.deleteGroup(this, this.#groupId);
     else if (what === 'reset') {
       const to = chance.pick<'earliest' | { shift: number }>(['earliest', { shift: -3 }]);
-      await this.#groups.resetOffsets(this, { groupId: rawGroup, topic, to });
+      await this.#groups.resetOffsets(this, { groupId: this.#groupId, topic, to });
     } else {
-      const { outcome } = await this.#groups.fetchOffsets(this, rawGroup, topic);
+      const { outcome } = await this.#groups.fetchOffsets(this, this.#groupId, topic);
       const known = outcome.kind === 'ok' ? outcome.offsets : [];
       const back = known.map(({ partition, offset }) => this.#toCommit({ topic, partition }, Math.max(0, offset - 1)));
-      if (back.length > 0) await this.#groups.commitOffsets(this, rawGroup, undefined, back);
+      if (back.length > 0) await this.#groups.commitOffsets(this, this.#groupId, undefined, back);
     }
   }
 
@@ -191,7 +191,7 @@ export class Member extends Client {
 
   #newLife(): Membership {
     return new Membership(this.#groups, this, {
-      groupId: rawGroup,
+      groupId: this.#groupId,
       memberId: `${this.name}.${this.#lives++}` as MemberId,
       instanceId: this.#instanceId,
       topics: this.#topics,

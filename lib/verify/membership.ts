@@ -27,7 +27,6 @@ export class Membership {
   readonly identity: MemberIdentity;
   /** 0: it is no member. */
   memberEpoch = 0;
-  heartbeatIntervalMs = 0;
   readonly holdings = new Map<Place, Holding>();
   /** Those that it may go on holding. */
   told: ReadonlySet<Place> = new Set();
@@ -105,9 +104,8 @@ export class Membership {
       if (outcome.kind === 'failed' && fencingCodes.includes(outcome.code)) this.forget();
       return;
     }
-    const { memberEpoch, heartbeatIntervalMs, assignment } = answer;
+    const { memberEpoch, assignment } = answer;
     this.memberEpoch = memberEpoch;
-    this.heartbeatIntervalMs = heartbeatIntervalMs;
     if (this.epochs.at(-1) !== memberEpoch) this.epochs.push(memberEpoch);
     if (assignment === undefined) return;
     const told = assignment.flatMap(({ topic, topicId, partitions }) =>

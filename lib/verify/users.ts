@@ -3,7 +3,7 @@
 import type { GroupConsumer } from '../client/group-consumer.ts';
 import type { Millrace } from '../client/millrace.ts';
 import { isLogError } from '../errors.ts';
-import type { GroupId, TopicName } from '../ids.ts';
+import type { TopicName } from '../ids.ts';
 import type { Chance } from './chance.ts';
 import { Client } from './client.ts';
 import type { Moment } from './instants.ts';
@@ -80,8 +80,6 @@ export class Follower extends Client {
   }
 }
 
-export const sharedGroup = 'shipping' as GroupId;
-
 /** What a process asks goes nowhere once it is dead, and it hears nothing any more. */
 class Process implements Caller {
   readonly name: string;
@@ -111,17 +109,18 @@ export class Sharer extends Client {
 
   async #share(ending: AbortSignal): Promise<void> {
     const { chance, deps, name } = this;
-    const topics = deps.workload.topics.map(({ topic }) => topic);
+    const { workload } = deps;
+    const topics = workload.topics.map(({ topic }) => topic);
     const instanceId = chance.happens(0.3) ? { instanceId: name } : {};
     while (!ending.aborted) {
       const process = new Process(this);
       const millrace = deps.open(process);
       const sessions = new Map<string, Moment & { readonly name: string }>();
       const consumer = millrace.consumer(topics, {
-        group: sharedGroup,
+        group: workload.groups.shared,
         ...instanceId,
-        sessionTimeoutMs: chance.pick([6_000, 10_000, 45_000]),
-        processingTimeoutMs: chance.pick([10_000, 60_000]),
+        sessionTimeoutMs: chance.pick(workload.sessionTimeoutsMs),
+        processingTimeoutMs: workload.hangMs * chance.pick([0.5, 3]),
         autoCommitIntervalMs: chance.pick([500, 5_000]),
         maxBytes: chance.pick([1, 2_000, 4_000_000]),
         maxWaitMs: chance.pick([10, 2_000]),
@@ -136,7 +135,7 @@ export class Sharer extends Client {
       await this.#read(process, consumer, sessions);
       // Whoever is dead closes nothing. A last commit that fails is told here once more.
       if (!process.isDead) await millrace.close().catch((error) => this.#failed(error));
-      await deps.clock.sleep(chance.fraction() * 10_000);
+      await deps.clock.sleep(chance.fraction() * workload.thinkMs * 5);
     }
   }
 
@@ -156,10 +155,10 @@ export class Sharer extends Client {
           ...recorder.now(),
           name: undefined,
         };
-        const session = { name, start, group: sharedGroup };
+        const session = { name, start, group: deps.workload.groups.shared };
         recorder.poll(this, topic as TopicName, session, { partition, record: next.value });
-        if (chance.happens(0.05)) await clock.sleep(chance.fraction() * 1_000);
-        if (chance.happens(0.005)) await clock.sleep(20_000);
+        if (chance.happens(0.05)) await clock.sleep(chance.fraction() * deps.workload.thinkMs);
+        if (chance.happens(0.005)) await clock.sleep(deps.workload.hangMs);
         if (chance.happens(0.02)) await consumer.commit(next.value);
         process.isDead = chance.happens(0.01);
         if (process.isDead) return;

@@ -4,22 +4,25 @@
  */
 
 import { Millrace } from '../client/millrace.ts';
-import { makeTransport, type Transport } from '../client/transport.ts';
+import { makeTransport, type Transport, type TransportRequest } from '../client/transport.ts';
 import type { Clock } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
-import { parseTopicName, type TopicName } from '../ids.ts';
+import { type GroupId, parseTopicName, type TopicName } from '../ids.ts';
+import { sessionTimeoutMsMin } from '../limits.ts';
 import { createChance } from './chance.ts';
 import { cutConnections } from './chaos.ts';
 import { checkHistory, type FoundViolation } from './checker.ts';
 import type { Client, ClientDeps, Workload } from './client.ts';
+import { drainGroup } from './drain-group.ts';
 import { answerOf, type History, type TopicLife } from './history.ts';
 import { createInstants } from './instants.ts';
+import { Member } from './members.ts';
 import { IdempotentProducer, PlainProducer } from './producers.ts';
 import { readToTheEnd } from './read-to-the-end.ts';
 import { Consumer, Reader } from './readers.ts';
 import { type CalledLog, type Caller, type CallLog, Recorder } from './recorder.ts';
 import { openRemoteLog } from './remote-log.ts';
-import { Follower, Sender } from './users.ts';
+import { Follower, Sender, Sharer } from './users.ts';
 
 export interface VerifyOptions {
   readonly transport: Transport;
@@ -30,6 +33,8 @@ export interface VerifyOptions {
   readonly partitionCount: number;
   /** Cut connections, and deliver requests twice. */
   readonly isChaotic: boolean;
+  /** Consumer groups too, which takes as long again as a member's session: 6 s. @default true */
+  readonly hasGroups?: boolean;
   /** Leave the topics behind, to look at them. @default false */
   readonly keepsTopics?: boolean;
   /** Ends the work early; what was done is judged. */
@@ -52,8 +57,10 @@ export interface VerifyReport {
   readonly seed: number;
   readonly durationMs: number;
   readonly topics: readonly string[];
+  readonly groups: readonly string[];
   /** Those of them that could not be deleted at the end. */
   readonly leftTopics: readonly string[];
+  readonly leftGroups: readonly string[];
   readonly evidence: Evidence;
   readonly history: History;
 }
@@ -64,6 +71,8 @@ export interface Evidence {
   readonly refusedBatches: number;
   readonly batchesOfUnknownOutcome: number;
   readonly readRecords: number;
+  /** By members of groups, whose calls are looked at one by one. */
+  readonly committedOffsets: number;
   readonly cutConnections: number;
 }
 
@@ -82,26 +91,32 @@ const kinds = [
   ['consumer', Consumer, 2],
   ['follower', Follower, 1],
   ['reader', Reader, 2],
-] as const satisfies readonly (readonly [
-  string,
-  new (...args: ConstructorParameters<typeof PlainProducer>) => Client,
-  number,
-])[];
+] as const satisfies readonly Kind[];
+const kindsOfGroups = [
+  ['member', Member, 3],
+  ['sharer', Sharer, 2],
+] as const satisfies readonly Kind[];
+type Kind = readonly [string, new (...args: ConstructorParameters<typeof PlainProducer>) => Client, number];
 
 /** Throws when the log cannot be reached, or its topics cannot be made. */
 export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
-  const { transport, clock, seed, keepsTopics = false } = options;
+  const { transport, clock, seed, keepsTopics = false, hasGroups = true } = options;
   const log = openRemoteLog(transport);
+  const startMs = clock.nowMs();
+  const name = `millrace-verify-${startMs.toString(36)}-${seed.toString(36)}`;
+  const groups = { raw: `${name}-members` as GroupId, shared: `${name}-consumers` as GroupId };
   // Throws what is wrong with the way there, before anything is made.
   await log.topics.list({ limit: 1 });
-  const startMs = clock.nowMs();
-  const topics = Array.from({ length: topicCount }, (_, index) =>
-    parseTopicName(`millrace-verify-${startMs.toString(36)}-${seed.toString(36)}-${index}`),
-  );
-  const cleanUp = () => (keepsTopics ? [] : deleteTopics(log, topics, clock));
+  if (hasGroups) await log.groups.fetchOffsets({ groupId: groups.raw });
+  const topics = Array.from({ length: topicCount }, (_, index) => parseTopicName(`${name}-${index}`));
+  const cleanUp = async () => {
+    if (keepsTopics) return { leftTopics: [], leftGroups: [] };
+    const leftGroups = hasGroups ? await deleteAll(Object.values(groups), log.groups.delete, clock) : [];
+    return { leftGroups, leftTopics: await deleteAll(topics, log.topics.delete, clock) };
+  };
   try {
-    const report = await putToTheTest(options, log, topics, startMs);
-    return { ...report, leftTopics: await cleanUp() };
+    const report = await putToTheTest(options, log, topics, groups, startMs);
+    return { ...report, groups: hasGroups ? Object.values(groups) : [], ...(await cleanUp()) };
   } catch (error) {
     await cleanUp();
     throw error;
@@ -112,9 +127,10 @@ async function putToTheTest(
   options: VerifyOptions,
   log: CalledLog,
   topics: readonly TopicName[],
+  groups: Workload['groups'],
   startMs: number,
-): Promise<Omit<VerifyReport, 'leftTopics'>> {
-  const { transport, clock, seed, isChaotic, partitionCount } = options;
+): Promise<Omit<VerifyReport, 'groups' | 'leftTopics' | 'leftGroups'>> {
+  const { transport, clock, seed, isChaotic, partitionCount, hasGroups = true } = options;
   const chance = createChance(seed, 'verify');
   const cut = cutConnections(transport, clock, chance.fork('chaos'), isChaotic ? cutProbability : 0);
   const cutLog = openRemoteLog(cut.transport);
@@ -131,13 +147,21 @@ async function putToTheTest(
     throw new LogError('KAFKA_STORAGE_ERROR', `topic ${topic} could not be created: ${why}`);
   }
   isCalm = false;
-  await work(options, recorder, cut.transport, topics, startMs);
+  await work(options, recorder, cut.transport, topics, groups, startMs);
   isCalm = true;
   tell(options, 'reading', recorder, startMs);
   const doubts = await readEverything(recorder, auditor, options, topics);
+  const drained = topics.map((topic) => ({ topic, partitionCount }));
+  const drain = (group: GroupId) => drainGroup(recorder, auditor, clock, group, drained);
+  doubts.push(...(await Promise.all(hasGroups ? Object.values(groups).map(drain) : [])).flat());
   tell(options, 'judging', recorder, startMs);
 
-  const history = { operations: recorder.operations, topics: livesOf(recorder, options), topicStaleMsMax: 10_000 };
+  const history = {
+    operations: recorder.operations,
+    topics: livesOf(recorder, options),
+    topicStaleMsMax: 10_000,
+    groupsOfOthers: [groups.shared],
+  };
   const violations = checkHistory(history);
   const evidence = evidenceOf(history, cut.cutCount());
   if (evidence.ackedRecords < ackedRecordsMin) {
@@ -148,19 +172,23 @@ async function putToTheTest(
   return { verdict, doubts, violations, seed, durationMs: clock.nowMs() - startMs, topics, evidence, history };
 }
 
-/** Those that could not be deleted. */
-async function deleteTopics(log: CalledLog, topics: readonly TopicName[], clock: Clock): Promise<TopicName[]> {
-  const left: TopicName[] = [];
-  for (const topic of topics) {
+/** Resolves with those that could not be deleted. */
+async function deleteAll<Name extends string>(
+  names: readonly Name[],
+  deleteOne: (name: Name) => Promise<void>,
+  clock: Clock,
+): Promise<Name[]> {
+  const left: Name[] = [];
+  for (const name of names) {
     for (let attempt = 1; ; attempt++) {
       try {
-        await log.topics.delete(topic);
+        await deleteOne(name);
         break;
       } catch (error) {
         // Never made, or deleted by an attempt whose answer was lost.
-        if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) break;
+        if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') || isLogError(error, 'GROUP_ID_NOT_FOUND')) break;
         if (attempt === attemptsMax) {
-          left.push(topic);
+          left.push(name);
           break;
         }
         await clock.sleep(1_000);
@@ -175,9 +203,10 @@ async function work(
   recorder: Recorder,
   transport: Transport,
   topics: readonly TopicName[],
+  groups: Workload['groups'],
   startMs: number,
 ): Promise<void> {
-  const { clock, durationMs, partitionCount, isChaotic, signal, seed } = options;
+  const { clock, durationMs, partitionCount, isChaotic, signal, seed, hasGroups = true } = options;
   const workload: Workload = {
     topics: topics.map((topic) => ({ topic, partitionCount })),
     thinkMs: 20,
@@ -188,6 +217,9 @@ async function work(
     waitMsMax: 1_000,
     retryMsMax: 500,
     listPageMax: 1_000,
+    groups,
+    sessionTimeoutsMs: [sessionTimeoutMsMin],
+    hangMs: 2_000,
   };
   const beside = new Set<Promise<unknown>>();
   const deps: ClientDeps = {
@@ -196,9 +228,10 @@ async function work(
     startMs,
     recorder,
     // The transport is closed by whoever opened it.
-    open: ({ chance: { bytes: randomBytes } }) => {
-      const shared = makeTransport(transport.endpoint, transport, async () => {}, transport.limits);
-      return new Millrace({ transport: shared, clock, randomBytes });
+    open: (caller) => {
+      const send = (request: TransportRequest) => (caller.isDead ? new Promise<never>(() => {}) : transport(request));
+      const shared = makeTransport(transport.endpoint, send, async () => {}, transport.limits);
+      return new Millrace({ transport: shared, clock, randomBytes: caller.chance.bytes });
     },
     mayGoOn: () => {
       tell(options, 'working', recorder, startMs);
@@ -210,7 +243,7 @@ async function work(
     },
   };
   const chance = createChance(seed, 'clients');
-  const clients = kinds.flatMap(([kind, Kind, count]) =>
+  const clients = [...kinds, ...(hasGroups ? kindsOfGroups : [])].flatMap(([kind, Kind, count]) =>
     Array.from({ length: count }, (_, index) => new Kind(deps, `${kind}${index}`, chance.fork(`${kind}${index}`))),
   );
   await Promise.all(clients.map((client) => client.run()));
@@ -263,6 +296,7 @@ function evidenceOf({ operations }: History, cutCount: number): Evidence {
     ackedRecords: produces.reduce((sum, { outcome, values }) => sum + (outcome.kind === 'ok' ? values.length : 0), 0),
     refusedBatches: countOf('failed'),
     batchesOfUnknownOutcome: countOf('unknown'),
+    committedOffsets: operations.filter(({ type, outcome }) => type === 'commitOffset' && outcome.kind === 'ok').length,
     readRecords: reads.reduce((sum, { outcome }) => sum + (outcome.kind === 'ok' ? outcome.records.length : 0), 0),
     cutConnections: cutCount,
   };

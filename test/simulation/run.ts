@@ -1,16 +1,17 @@
 /** What happens in one run: topics are made, clients work while trouble is made, the trouble ends, and an audit reads everything. */
 
+import type { GroupId } from '../../lib/ids.ts';
 import type { Chance } from '../../lib/verify/chance.ts';
 import type { Client, ClientDeps } from '../../lib/verify/client.ts';
 import { type Drained, drainGroup } from '../../lib/verify/drain-group.ts';
 import type { Operation } from '../../lib/verify/history.ts';
 import type { createInstants } from '../../lib/verify/instants.ts';
-import { Member, rawGroup } from '../../lib/verify/members.ts';
+import { Member } from '../../lib/verify/members.ts';
 import { IdempotentProducer, PlainProducer } from '../../lib/verify/producers.ts';
 import { readToTheEnd } from '../../lib/verify/read-to-the-end.ts';
 import { Consumer, Reader } from '../../lib/verify/readers.ts';
 import { type Caller, type CallLog, Recorder } from '../../lib/verify/recorder.ts';
-import { Follower, Sender, Sharer, sharedGroup } from '../../lib/verify/users.ts';
+import { Follower, Sender, Sharer } from '../../lib/verify/users.ts';
 import { Administrator } from './administrator.ts';
 import { Fleet } from './fleet.ts';
 import { Nemesis } from './nemesis.ts';
@@ -26,6 +27,8 @@ export interface AuditViolation {
   readonly text: string;
   readonly operations: readonly Operation[];
 }
+
+export const groups = { raw: 'billing' as GroupId, shared: 'shipping' as GroupId };
 
 /** Longer than any request is late, any environment frozen, any topic cached. */
 const calmMs = 400_000;
@@ -118,6 +121,9 @@ export class Run {
         retryMsMax: 10_000,
         // Few enough for there to be several pages.
         listPageMax: 2,
+        groups,
+        sessionTimeoutsMs: [6_000, 10_000, 10_000, 45_000],
+        hangMs: 20_000,
       },
       clock: this.#scheduler.clock,
       startMs: this.#scheduler.startMs,
@@ -168,7 +174,7 @@ export class Run {
       }
     }
     const { member, sharer } = this.#plan.clients;
-    for (const group of [...(member > 0 ? [rawGroup] : []), ...(sharer > 0 ? [sharedGroup] : [])]) {
+    for (const group of [...(member > 0 ? [groups.raw] : []), ...(sharer > 0 ? [groups.shared] : [])]) {
       const wrong = await drainGroup(this.recorder, caller, this.#scheduler.clock, group, topics);
       for (const text of wrong) this.#fail(text);
     }

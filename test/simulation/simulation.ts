@@ -8,10 +8,9 @@ import { createChance } from '../../lib/verify/chance.ts';
 import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
 import type { History } from '../../lib/verify/history.ts';
 import { createInstants } from '../../lib/verify/instants.ts';
-import { sharedGroup } from '../../lib/verify/users.ts';
 import type { OnRequest } from './aws/dynamodb.ts';
 import { drawPlan, type Plan, type Profile } from './plan.ts';
-import { type AuditViolation, Run } from './run.ts';
+import { type AuditViolation, groups, Run } from './run.ts';
 import { Scheduler, Stuck } from './scheduler.ts';
 import { StoreNetwork } from './store-network.ts';
 import { openAwsStores } from './stores-aws.ts';
@@ -66,7 +65,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
       topicStaleMsMax,
       mayFailForGood: damaged + denied > 0,
       // The library's consumers commit by themselves.
-      groupsOfOthers: [sharedGroup],
+      groupsOfOthers: [groups.shared],
       clockErrorMsMax: clockJump > 0 ? Number.POSITIVE_INFINITY : 2 * plan.skewMsMax,
     };
     const violations = [...stuck, ...run.failures, ...checkHistory(history)];

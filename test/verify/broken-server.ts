@@ -5,8 +5,11 @@ import type { AddressInfo } from 'node:net';
 import { fieldAt } from '../../lib/record/record-batch.ts';
 import { decodeFrames, encodeFrames, type Frame } from '../../lib/wire.ts';
 
-/** `drop`: acks a batch and keeps nothing of it. `repeat`: sends one twice. `reorder`: swaps two of one partition. */
-export type Fault = 'none' | 'drop' | 'repeat' | 'reorder';
+/**
+ * `drop`: acks a batch and keeps nothing of it. `repeat`: sends one twice. `reorder`: swaps two of one partition. `forget`:
+ * says of committed offsets that they are, and passes nothing on.
+ */
+export type Fault = 'none' | 'drop' | 'repeat' | 'reorder' | 'forget';
 
 export interface BrokenServer {
   readonly url: string;
@@ -17,12 +20,14 @@ export interface BrokenServer {
 
 /** One in so many requests that could be spoiled is. */
 const oneIn = 10;
+/** Members commit seldom. */
+const commitsOneIn = 2;
 
 export async function startBrokenServer(target: string, fault: Fault): Promise<BrokenServer> {
   let spoilableCount = 0;
   let faultCount = 0;
   const spoil = () => {
-    const isDue = spoilableCount++ % oneIn === 0;
+    const isDue = spoilableCount++ % (fault === 'forget' ? commitsOneIn : oneIn) === 0;
     if (isDue) faultCount += 1;
     return isDue;
   };
@@ -30,7 +35,12 @@ export async function startBrokenServer(target: string, fault: Fault): Promise<B
     const body = await readAll(incoming);
     const forward = (bytes: Uint8Array) => forwardTo(target, incoming, bytes);
     let answer: Awaited<ReturnType<typeof forward>>;
-    if (incoming.method !== 'POST' || !incoming.url?.endsWith('/batches')) answer = await forward(body);
+    const isCommit = incoming.method === 'POST' && incoming.url?.endsWith('/offsets') === true;
+    if (fault === 'forget' && isCommit && spoil()) {
+      const { offsets } = JSON.parse(body.toString()) as { offsets: { topic: string; partition: number }[] };
+      const results = offsets.map(({ topic, partition }) => ({ topic, partition }));
+      answer = { status: 200, headers: jsonHeaders, body: Buffer.from(JSON.stringify({ results })) };
+    } else if (incoming.method !== 'POST' || !incoming.url?.endsWith('/batches')) answer = await forward(body);
     else {
       const frames = decodeFrames(body);
       if (fault === 'drop' && spoil()) {

@@ -17,7 +17,10 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-async function verifyThrough(fault: Fault, isChaotic = false): Promise<{ report: VerifyReport; faultCount: number }> {
+async function verifyThrough(
+  fault: Fault,
+  { isChaotic = false, hasGroups = false } = {},
+): Promise<{ report: VerifyReport; faultCount: number }> {
   const proxy = await startBrokenServer(server.url, fault);
   const transport = httpTransport({ endpoint: proxy.url });
   try {
@@ -28,6 +31,7 @@ async function verifyThrough(fault: Fault, isChaotic = false): Promise<{ report:
       durationMs: 1_000,
       partitionCount: 2,
       isChaotic,
+      hasGroups,
     });
     return { report, faultCount: proxy.faultCount() };
   } finally {
@@ -36,24 +40,36 @@ async function verifyThrough(fault: Fault, isChaotic = false): Promise<{ report:
   }
 }
 
-async function topicNames(): Promise<string[]> {
+/** All that the server has of them. */
+async function namesOf(what: 'topics' | 'groups'): Promise<string[]> {
   const transport = httpTransport({ endpoint: server.url });
-  const { body } = await transport({ method: 'GET', path: '/v1/topics', headers: {}, timeoutMs: 5_000 });
+  const { body } = await transport({ method: 'GET', path: `/v1/${what}`, headers: {}, timeoutMs: 5_000 });
   await transport.close();
-  return JSON.parse(Buffer.from(body).toString()).topics.map(({ topic }: { topic: string }) => topic);
+  return JSON.parse(Buffer.from(body).toString())[what];
 }
 
 const invariantsOf = (report: VerifyReport) => new Set(report.violations.map(({ invariant }) => invariant));
 
 describe('verify', () => {
-  test('passes an honest log, chaos and all, and leaves nothing behind', async () => {
-    const { report } = await verifyThrough('none', true);
-    expect(report).toMatchObject({ verdict: 'passed', doubts: [], violations: [], leftTopics: [] });
+  test('passes an honest log, groups and chaos and all, and leaves nothing behind', async () => {
+    const { report } = await verifyThrough('none', { isChaotic: true, hasGroups: true });
+    expect(report).toMatchObject({ verdict: 'passed', doubts: [], violations: [], leftTopics: [], leftGroups: [] });
+    expect(report.groups).toHaveLength(2);
+    // Eight are those of the end.
+    expect(report.evidence.committedOffsets).toBeGreaterThan(8);
     expect(report.evidence.ackedRecords).toBeGreaterThan(100);
     expect(report.evidence.readRecords).toBeGreaterThan(report.evidence.ackedRecords);
     expect(report.evidence.cutConnections).toBeGreaterThan(0);
-    expect(await topicNames()).toEqual([]);
-  });
+    expect(await namesOf('topics')).toEqual([]);
+    expect(await namesOf('groups')).toEqual([]);
+  }, 60_000);
+
+  test('finds an offset that was committed and forgotten', async () => {
+    const { report, faultCount } = await verifyThrough('forget', { hasGroups: true });
+    expect(faultCount).toBeGreaterThan(0);
+    expect(report.verdict).toBe('failed');
+    expect(invariantsOf(report)).toEqual(new Set(['committedOffsetsAreTheLast']));
+  }, 60_000);
 
   test('finds a batch that was acked and dropped', async () => {
     const { report, faultCount } = await verifyThrough('drop');
@@ -67,7 +83,7 @@ describe('verify', () => {
     expect(faultCount).toBeGreaterThan(0);
     expect(report.verdict).toBe('failed');
     expect(invariantsOf(report)).toContain('nothingAppearsTwice');
-    expect(await topicNames()).toEqual([]);
+    expect(await namesOf('topics')).toEqual([]);
   });
 
   test('finds batches that changed places', async () => {
@@ -84,7 +100,8 @@ describe('verify', () => {
 
   test('proves nothing when it is interrupted', async () => {
     const transport = httpTransport({ endpoint: server.url });
-    const options = { transport, clock: systemClock, seed: 1, durationMs: 60_000, partitionCount: 1, isChaotic: false };
+    const work = { seed: 1, durationMs: 60_000, partitionCount: 1, isChaotic: false, hasGroups: false };
+    const options = { transport, clock: systemClock, ...work };
     const report = await verifyLog({ ...options, signal: AbortSignal.timeout(500) });
     await transport.close();
     expect(report).toMatchObject({ verdict: 'unproven', doubts: expect.arrayContaining(['it was interrupted']) });
