@@ -114,6 +114,20 @@ export function isLogError(error: unknown, code?: ErrorCode): boolean {
   return code === undefined || (error as LogError).code === code;
 }
 
+/** The same failure, of a call that had done something before it, or may have; `why` says what. */
+export function withUnknownEffect(error: LogError, why: string): LogError;
+export function withUnknownEffect(error: unknown, why: string): unknown;
+export function withUnknownEffect(error: unknown, why: string): unknown {
+  if (!isLogError(error)) return error;
+  const { code, message, retriable, details, cause } = error;
+  return new LogError<ErrorCode>(code, `${message}; ${why}`, {
+    retriable,
+    effect: 'unknown',
+    cause,
+    ...(details !== undefined && { details }),
+  });
+}
+
 /** A bug: something that must always hold did not. Never caught and turned into an answer other than a 500. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError';

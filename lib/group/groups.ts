@@ -1,11 +1,11 @@
 /** Groups as their owner sees them: list, describe with lag, read and reset offsets, delete. */
 
-import { type ErrorCode, isLogError, LogError } from '../errors.ts';
+import { isLogError, LogError, withUnknownEffect } from '../errors.ts';
 import type { GroupId, Partition, TopicName } from '../ids.ts';
 import { topicsPageMax } from '../limits.ts';
 import type { GroupDescription, GroupOffset, GroupState, Groups, ResetOffsetsRequest } from '../log.ts';
 import { hasPartition, unionOf } from '../store/assignment.ts';
-import type { OffsetCommit } from '../store/group-store.ts';
+import { type OffsetCommit, offsetsAreGone } from '../store/group-store.ts';
 import type { CommittedOffset, Group, GroupHead, GroupTopic, MemberSession, OffsetItem } from '../store/items.ts';
 import { isPartitionOf, unknownPartition } from '../topic/topics.ts';
 import { commitOutside, createCommitOffsets } from './commit-offsets.ts';
@@ -128,12 +128,11 @@ export function createGroups(deps: GroupDeps): Groups {
     const errors = await commitOutside(deps, groupId, commits);
     const error = errors.find((one) => one !== undefined);
     if (error !== undefined) {
-      // Partitions are set one by one.
-      const effect = errors.includes(undefined) ? 'unknown' : error.effect;
-      const { message, retriable } = error;
       // Members that joined meanwhile.
-      const code = isLogError(error, 'UNKNOWN_MEMBER_ID') ? 'NON_EMPTY_GROUP' : error.code;
-      throw new LogError<ErrorCode>(code, message, { effect, retriable, cause: error });
+      const isMembers = isLogError(error, 'UNKNOWN_MEMBER_ID');
+      const failure = isMembers ? new LogError('NON_EMPTY_GROUP', error.message, { cause: error }) : error;
+      // Partitions are set one by one.
+      throw errors.includes(undefined) ? withUnknownEffect(failure, 'other partitions were set') : failure;
     }
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
@@ -155,12 +154,18 @@ export function createGroups(deps: GroupDeps): Groups {
   }
 
   async function remove(groupId: GroupId): Promise<void> {
-    await untilDone(deps, groupId, async (): Promise<true | undefined> => {
+    let isEmptied = false;
+    const attempt = async (): Promise<true | undefined> => {
       const group = await emptiedGroup(deps, groupId);
       if (group === undefined) throw unknownGroup(groupId);
       if (group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount);
       const { members: _, topics: __, ...head } = group;
-      return (await groupStore.deleteGroup(head)) === 'deleted' ? true : undefined;
+      const outcome = await groupStore.deleteGroup(head);
+      if (outcome === 'emptied') isEmptied = true;
+      return outcome === 'deleted' ? true : undefined;
+    };
+    await untilDone(deps, groupId, attempt).catch((error) => {
+      throw isEmptied ? withUnknownEffect(error, offsetsAreGone) : error;
     });
   }
 

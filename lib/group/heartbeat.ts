@@ -5,6 +5,7 @@
  * of the group. Any other one reads the whole group and does what is due in it (`settle.ts`).
  */
 
+import { isLogError, withUnknownEffect } from '../errors.ts';
 import type { Groups, HeartbeatAnswer, HeartbeatRequest } from '../log.ts';
 import { isSameAssignment } from '../store/assignment.ts';
 import type { Renewal } from '../store/group-store.ts';
@@ -14,7 +15,7 @@ import { fencedMember } from './group-errors.ts';
 import { parseAssignor } from './group-plan.ts';
 import { ownedBy } from './group-topics.ts';
 import { classifyEpoch } from './reconcile.ts';
-import { answerTo, missingMember, settle } from './settle.ts';
+import { answerTo, missingMember, sessionIsRenewed, settle } from './settle.ts';
 
 export function createHeartbeat(deps: GroupDeps): Groups['heartbeat'] {
   const { groupStore, clock } = deps;
@@ -30,7 +31,10 @@ export function createHeartbeat(deps: GroupDeps): Groups['heartbeat'] {
       clock.nowMs() < head.checkAt &&
       !isChange(request) &&
       (request.owned === undefined || (owned !== undefined && isSameAssignment(owned, session.currentAssignment)));
-    return isQuiet ? answerTo(session) : await settle(deps, request);
+    if (isQuiet) return answerTo(session);
+    return await settle(deps, request).catch((error) => {
+      throw isLogError(error, 'KAFKA_STORAGE_ERROR') ? withUnknownEffect(error, sessionIsRenewed) : error;
+    });
   };
 
   /** Throws when the sender is not the member as it is; the session is not renewed then. */

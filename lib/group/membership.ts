@@ -1,6 +1,6 @@
 /** How members come and go: each one change of the group and its sessions, if the group is still as it was read. */
 
-import { assert, LogError } from '../errors.ts';
+import { assert, LogError, withUnknownEffect } from '../errors.ts';
 import type { GroupId, MemberId, Timestamp } from '../ids.ts';
 import { groupMembersMax, rebalanceTimeoutMsDefault, sessionTimeoutMsDefault } from '../limits.ts';
 import type { Groups, HeartbeatAnswer, JoinRequest } from '../log.ts';
@@ -12,7 +12,7 @@ import { fullGroup, unreleasedInstance } from './group-errors.ts';
 import { newGroup, nextCheckAt, nextGroup, parseAssignor } from './group-plan.ts';
 import { lookUpTopics } from './group-topics.ts';
 import { isOver } from './reconcile.ts';
-import { endedSessions, missingMember, removalOf, settle } from './settle.ts';
+import { endedSessions, missingMember, removalOf, sessionIsRenewed, settle } from './settle.ts';
 
 export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'> {
   const { groupStore, clock } = deps;
@@ -63,7 +63,9 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       return outcome === 'changed' ? { group: next, sessions: staying } : undefined;
     });
     const { groupEpoch } = joined.group;
-    return await settle(deps, { groupId, memberId, memberEpoch: groupEpoch }, joined);
+    return await settle(deps, { groupId, memberId, memberEpoch: groupEpoch }, joined).catch((error) => {
+      throw withUnknownEffect(error, 'the member has joined');
+    });
   }
 
   async function leave({ groupId, memberId, instanceId, isTemporary }: Parameters<Groups['leave']>[0]): Promise<void> {
@@ -115,7 +117,10 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       partitionsPendingRevocation: noPartitions,
     };
     const step = { groupId, session: away, seenVersion: session.version, claims: [] };
-    return (await groupStore.handOver(step)) === 'done';
+    const outcome = await groupStore.handOver(step).catch((error) => {
+      throw withUnknownEffect(error, sessionIsRenewed);
+    });
+    return outcome === 'done';
   }
 
   return { join, leave };

@@ -29,6 +29,9 @@ import { nextCheckAt, nextGroup, resubscribed } from './group-plan.ts';
 import { lookUpTopics, namedPartitions, ownedBy } from './group-topics.ts';
 import { isOver, isUnheard, type Move, moveTo, nextStep, stepsOf } from './reconcile.ts';
 
+/** What a heartbeat had done that failed behind it. */
+export const sessionIsRenewed = 'the session of the member was renewed';
+
 /** `joined`: the group as the sender has just joined it, at `memberEpoch`; it holds nothing then, and is told all. */
 export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?: SeenGroup): Promise<HeartbeatAnswer> {
   const { groupId, memberId, memberEpoch } = request;

@@ -6,7 +6,7 @@
  * sent with a condition on exactly what was seen. Offsets come from the value that UpdateItem returned and from nothing else.
  */
 
-import { isLogError, LogError } from '../errors.ts';
+import { isLogError, LogError, withUnknownEffect } from '../errors.ts';
 import type { Offset, ProducerId } from '../ids.ts';
 import { appendProducersMax, headProducersRefused, producerBatchesMax, tailEntriesRefused } from '../limits.ts';
 import { appendUpdate, isOneRun, type SeenHead } from './append-update-dynamodb.ts';
@@ -83,26 +83,18 @@ async function commitPart(call: DynamoDbCall, commit: BatchCommit): Promise<Comm
     if (!wasSilent) return outcome;
     if (outcome.outcome === 'committed') {
       const batches = outcome.batches.map((one) =>
-        one.outcome === 'refused' ? { ...one, error: withUnknownEffect(one.error) } : one,
+        one.outcome === 'refused' ? { ...one, error: withUnknownEffect(one.error, noAnswer) } : one,
       );
       return { ...outcome, batches };
     }
     const found = outcome.outcome === 'missing' ? 'no head: the topic was deleted' : 'the tail full';
     throw new LogError('KAFKA_STORAGE_ERROR', `append to partition ${commit.partition} found ${found}`);
   } catch (error) {
-    throw wasSilent && isLogError(error) ? withUnknownEffect(error) : error;
+    throw wasSilent ? withUnknownEffect(error, noAnswer) : error;
   }
 }
 
-function withUnknownEffect({ code, message, retriable, details, cause }: LogError): LogError {
-  const more = details === undefined ? {} : { details };
-  return new LogError(code, `${message}; an earlier attempt had no answer`, {
-    retriable,
-    effect: 'unknown',
-    cause,
-    ...more,
-  });
-}
+const noAnswer = 'an earlier attempt had no answer';
 
 async function append(call: DynamoDbCall, commit: BatchCommit, onSilence: () => void): Promise<CommitOutcome> {
   const { topicId, partition, batches } = commit;

@@ -16,7 +16,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { TransactWriteItem } from '@aws-sdk/client-dynamodb';
-import { LogError } from '../errors.ts';
+import { LogError, withUnknownEffect } from '../errors.ts';
 import type { GroupId } from '../ids.ts';
 import { actionsPerTransactionMax, chunks, DynamoDbCall } from './call-dynamodb.ts';
 import {
@@ -40,7 +40,7 @@ import {
   sessionKey,
 } from './group-items-dynamodb.ts';
 import { deleteIfUnused, offsetsOf, queryAll } from './group-offsets-dynamodb.ts';
-import type { GroupStore, HandOver, SeenGroup } from './group-store.ts';
+import { type GroupStore, type HandOver, offsetsAreGone, type SeenGroup } from './group-store.ts';
 import type { GroupHead, MemberSession } from './items.ts';
 import { type Item, numberOf, numberValue, textOf } from './items-dynamodb.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
@@ -223,18 +223,22 @@ export function openDynamoDbGroupStore(
           },
         ]);
         if (emptied !== undefined) return 'conflict';
-        for (const chunk of chunks(await offsets.listOffsets(groupId), actionsPerTransactionMax)) {
-          const lost = await call.transact(
-            chunk.map((item) => ({ Delete: { TableName, ...deleteIfUnused(groupId, item) } })),
-          );
-          if (lost !== undefined) return 'conflict';
+        try {
+          for (const chunk of chunks(await offsets.listOffsets(groupId), actionsPerTransactionMax)) {
+            const lost = await call.transact(
+              chunk.map((item) => ({ Delete: { TableName, ...deleteIfUnused(groupId, item) } })),
+            );
+            if (lost !== undefined) return 'emptied';
+          }
+          const lost = await call.transact([
+            { Delete: { TableName, Key: groupHeadKey(groupId), ...ifEmptyAt(next.version) } },
+            { Delete: { TableName, Key: membersKey(groupId) } },
+            { Delete: { TableName, Key: entryKey(groupId) } },
+          ]);
+          return lost === undefined ? 'deleted' : 'emptied';
+        } catch (error) {
+          throw withUnknownEffect(error, offsetsAreGone);
         }
-        const lost = await call.transact([
-          { Delete: { TableName, Key: groupHeadKey(groupId), ...ifEmptyAt(next.version) } },
-          { Delete: { TableName, Key: membersKey(groupId) } },
-          { Delete: { TableName, Key: entryKey(groupId) } },
-        ]);
-        return lost === undefined ? 'deleted' : 'conflict';
       }),
 
     getOffsets: (...asked) => run(() => offsets.getOffsets(...asked)),

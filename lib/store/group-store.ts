@@ -69,6 +69,9 @@ export type OffsetOutcome =
   | { readonly outcome: 'refused'; readonly item: OffsetItem | undefined }
   | { readonly outcome: 'failed'; readonly error: LogError };
 
+/** What a delete had done that failed after its first step. */
+export const offsetsAreGone = 'the offsets of the group are deleted';
+
 export interface GroupStore {
   /** What a quiet heartbeat takes. Never takes a session back to an earlier `seenAt`. */
   renewSession(groupId: GroupId, memberId: MemberId, memberEpoch: number, seenAt: Timestamp): Promise<Renewal>;
@@ -86,9 +89,9 @@ export interface GroupStore {
   handOver(handOver: HandOver): Promise<'done' | 'conflict'>;
   /**
    * The group, all of its offsets, and what is left of its members; nothing when someone uses it meanwhile. `head` is the
-   * one seen, of an empty group. Cut short, it leaves an empty group without offsets.
+   * one seen, of an empty group. Cut short, it leaves an empty group without offsets; `emptied`: somebody used it just then.
    */
-  deleteGroup(head: GroupHead): Promise<'deleted' | 'conflict'>;
+  deleteGroup(head: GroupHead): Promise<'deleted' | 'emptied' | 'conflict'>;
 
   /** In the order asked for; undefined where there is no item. */
   getOffsets(groupId: GroupId, partitions: readonly TopicPartition[]): Promise<readonly (OffsetItem | undefined)[]>;

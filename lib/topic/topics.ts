@@ -1,7 +1,7 @@
 /** Create, list, describe, alter and delete topics; and look them up fast. */
 
 import type { Clock, RandomBytes } from '../clock.ts';
-import { assert, isLogError, LogError } from '../errors.ts';
+import { assert, LogError, withUnknownEffect } from '../errors.ts';
 import type { TopicId, TopicName } from '../ids.ts';
 import { partitionCountMax } from '../limits.ts';
 import type { TopicDescription, TopicSummary, Topics } from '../log.ts';
@@ -140,9 +140,7 @@ export function createTopics(deps: {
 
 /** A failure to look at what was changed, which is no failure to change it. */
 function afterChange(error: unknown): never {
-  if (!isLogError(error)) throw error;
-  const { code, message, retriable, cause } = error;
-  throw new LogError(code, `the topic was altered, but: ${message}`, { retriable, effect: 'unknown', cause });
+  throw withUnknownEffect(error, 'the topic was altered');
 }
 
 export function unknownTopic(topic: TopicName): LogError {

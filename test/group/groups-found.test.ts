@@ -1,4 +1,4 @@
-/** What the simulation found in commits of offsets, each in as few requests as it takes. */
+/** What the simulation found in groups, each in as few requests as it takes. */
 
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, test } from 'vitest';
@@ -11,19 +11,20 @@ import type { Operation } from '../../lib/store/requests-dynamodb.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
 import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
 
+type Addressed = { readonly Key?: { readonly sk?: { readonly S?: string } } };
 type Command = {
   readonly constructor: { readonly name: string };
-  readonly input: { readonly Key?: { readonly sk?: { readonly S?: string } } };
+  readonly input: Addressed & { readonly TransactItems?: readonly { readonly Delete?: Addressed }[] };
 };
 
-/** On DynamoDB; commits to partition 1 are denied. */
-function openDenyingStore() {
+/** On DynamoDB; what `isDenied` says is denied, by the operation and the sort key of the first item. */
+function openFailingStore(isDenied: (operation: string, sk: string) => boolean) {
   const double = new DynamoDbDouble({ nowMs: Date.now });
   const send = async (command: Command) => {
     const { input } = command;
     const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;
-    const sk = input.Key?.sk?.S ?? '';
-    if (operation === 'UpdateItem' && sk.startsWith('offset/') && sk.endsWith('/0000000001')) {
+    const { Key } = input.TransactItems?.[0]?.Delete ?? input;
+    if (isDenied(operation, Key?.sk?.S ?? '')) {
       throw Object.assign(new Error('no'), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
     }
     return double.request(operation, input as never);
@@ -31,6 +32,10 @@ function openDenyingStore() {
   const client = { send, config: { region: async () => 'us-east-1' } } as unknown as DynamoDBClient;
   return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
 }
+
+/** Commits to partition 1 are denied. */
+const openDenyingStore = () =>
+  openFailingStore((operation, sk) => operation === 'UpdateItem' && /^offset\/.*\/0*1$/.test(sk));
 
 // A member committed several partitions, DynamoDB turned one of them down, and the whole request was told to have had no
 // effect; the others were committed.
@@ -102,5 +107,15 @@ test('a commit from outside that is tried again is told what became of it then',
   const offsets = [{ topic: orders, partition: 0, offset: 7 }];
   const results = await groups.commitOffsets({ groupId: billing, offsets });
   expect(results.map(({ error }) => error?.code)).toEqual(['UNKNOWN_MEMBER_ID']);
+  expect(await groups.fetchOffsets({ groupId: billing })).toEqual([]);
+});
+
+// A delete that could not go on after its first step, which makes all offsets void, was told to have had no effect.
+test('a group whose deletion is cut short tells that its offsets may be gone', async () => {
+  const store = openFailingStore((operation, sk) => operation === 'TransactWriteItems' && sk.startsWith('offset/'));
+  const { groups } = await openGroupLog({ metadataStore: store });
+  await groups.commitOffsets({ groupId: billing, offsets: [{ topic: orders, partition: 0, offset: 7 }] });
+  const deletion = groups.delete(billing);
+  await expect(deletion).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
   expect(await groups.fetchOffsets({ groupId: billing })).toEqual([]);
 });
