@@ -150,4 +150,15 @@ export const groupMutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'groups: end memberships and leave the sessions',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/group-store-sqlite.ts',
+        'for (const { memberId } of removes) sql.deleteSession.run(groupId, memberId);',
+        '',
+      ),
+    ],
+  },
 ];
