@@ -18,6 +18,7 @@ import { IdempotentProducer, PlainProducer } from './producers.ts';
 import { readToTheEnd } from './read-to-the-end.ts';
 import { Consumer, Reader } from './readers.ts';
 import { type CalledLog, type Caller, type CallLog, Recorder } from './recorder.ts';
+import { fillerBytes } from './records.ts';
 import { openRemoteLog } from './remote-log.ts';
 import { Follower, Sender } from './users.ts';
 
@@ -180,6 +181,7 @@ async function work(
   const { clock, durationMs, partitionCount, isChaotic, signal, seed } = options;
   const workload: Workload = {
     topics: topics.map((topic) => ({ topic, partitionCount })),
+    topicsBeside: [],
     thinkMs: 20,
     timeoutsMs: [30_000],
     timestampDrift: 1,
@@ -188,6 +190,8 @@ async function work(
     waitMsMax: 1_000,
     retryMsMax: 500,
     listPageMax: 1_000,
+    fillerBytes,
+    beyondLimits: 0,
   };
   const beside = new Set<Promise<unknown>>();
   const deps: ClientDeps = {

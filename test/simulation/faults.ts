@@ -49,8 +49,22 @@ const sickSteps = {
   mixed: ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'],
   long: ['commitBatches', 'rollTail', 'rollTail', 'findPages', 'findPages'],
   stuck: ['rollTail'],
+  crowd: ['commitBatches', 'commitBatches', 'rollTail'],
+  heavy: ['put', 'put', 'read'],
+  endless: ['findPages'],
   churn: ['deleteContents', 'deleteContents', 'deleteContents', 'deleteContents', 'commitBatches'],
   groups: ['renewSession', 'getGroup', 'changeGroup', 'handOver', 'handOver', 'commitOffsets', 'getOffsets'],
+} as const;
+
+const sickness = {
+  mixed: 0.15,
+  long: 0.5,
+  churn: 0.6,
+  groups: 0.3,
+  stuck: 1,
+  crowd: 0.5,
+  heavy: 0.5,
+  endless: 0,
 } as const;
 
 const anyFault: SickFaults = ['lostRequest', 'lostReply', 'late', 'slow', 'throttled'];
@@ -72,6 +86,9 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
     churn: [0, 0, 0, 0.01],
     groups: [0, 0, 0, 0, 0.01, 0.03, 0.1],
     stuck: [0, 0, 0, 0.01],
+    crowd: [0, 0, 0, 0.01, 0.03],
+    heavy: [0, 0, 0, 0.01, 0.03],
+    endless: [0],
   } as const;
   const drawLevel = () => chance.pick<number>(levels[theme]);
   // Drawn for all, used for some: leaving one out must not change the others.
@@ -79,7 +96,7 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
   const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
   const step = chance.pick<string>(sickSteps[theme]);
   const faults = theme === 'stuck' ? stuckFaults : (faultsOfStep[step] ?? anyFault);
-  const isSick = chance.happens({ mixed: 0.15, long: 0.5, churn: 0.6, groups: 0.3, stuck: 1 }[theme]);
+  const isSick = chance.happens(sickness[theme]);
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),

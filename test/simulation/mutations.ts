@@ -183,8 +183,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       edit(
         'lib/fetch/fetch.ts',
-        '          if (isFull) break;\n',
-        '          if (isFull) {\n            nextOffset = stamped.nextOffset;\n            break;\n          }\n',
+        '> maxBytes) return answer();',
+        '> maxBytes) return { ...answer(), nextOffset: stamped.nextOffset };',
       ),
     ],
   },
