@@ -21,7 +21,7 @@ export class Gateway extends Client {
     const partition = this.anyPartition(topic);
     let producers: readonly Producer[] = [];
     while (await this.next()) {
-      if (producers.length === 0) producers = await this.#newProducers();
+      if (producers.length === 0 || chance.happens(0.1)) producers = await this.#newProducers();
       const some = producers.filter(() => chance.happens(0.9));
       const batches = some.map(({ producerId, nextSequence: baseSequence }) =>
         this.newBatch(partition, { producerId, producerEpoch: 0, baseSequence }),

@@ -36,7 +36,7 @@ const rareThemes = [
   ['stuck', 0.015],
   ['crowd', 0.03],
   ['heavy', 0.015],
-  ['endless', 0.005],
+  ['endless', 0.003],
 ] as const;
 
 export interface Plan {
@@ -58,7 +58,15 @@ export interface Plan {
 }
 
 /** Of themes that do not draw them as all others do. */
-const operationsOf: Partial<Record<Plan['theme'], number>> = { stuck: 600, crowd: 60, heavy: 40, endless: 1_900 };
+const clientsOf: Partial<Record<Plan['theme'], Partial<Plan['clients']>>> = {
+  stuck: { plain: 4 },
+  heavy: { plain: 4 },
+  // Whoever reads all of it reads a thousand objects.
+  endless: { plain: 8, idempotent: 1, consumer: 1, reader: 0, sender: 0, follower: 0 },
+};
+/** Servers gather requests, and what is gathered is one entry of a tail. */
+const styleOf: Partial<Record<Plan['theme'], 'servers' | 'lambdas'>> = { heavy: 'servers', endless: 'lambdas' };
+const operationsOf: Partial<Record<Plan['theme'], number>> = { stuck: 600, crowd: 150, heavy: 40, endless: 1_900 };
 const thinkMsOf: Partial<Record<Plan['theme'], readonly [number, ...number[]]>> = {
   stuck: [20],
   // Members need some time between two turns, for sessions to end and groups to settle.
@@ -75,25 +83,26 @@ export function drawPlan(
   given: { readonly operationsMax?: number; readonly without?: readonly string[] } = {},
 ): Plan {
   const without = given.without ?? [];
-  const style = chance.pick(['servers', 'lambdas', 'both'] as const);
+  const drawnStyle = chance.pick(['servers', 'lambdas', 'both'] as const);
   const drawnTheme = chance.pick(themes);
   const rare = chance.fork('rare');
   const theme = rareThemes.find(([, probability]) => rare.happens(probability))?.[0] ?? drawnTheme;
+  const style = styleOf[theme] ?? drawnStyle;
   const isGroups = theme === 'groups';
   const isOneLog = theme !== 'mixed' && theme !== 'churn' && !isGroups;
   const topicCount = theme === 'mixed' ? chance.pick([1, 1, 2, 3]) : isGroups ? chance.pick([1, 1, 2]) : 1;
   const longAdmins = theme === 'long' && rare.happens(0.25) ? 1 : 0;
   const drawn = {
-    serverCount: style === 'lambdas' && theme !== 'heavy' ? 0 : chance.integer(theme === 'churn' ? 2 : 1, 3),
+    serverCount: style === 'lambdas' ? 0 : chance.integer(theme === 'churn' ? 2 : 1, 3),
     lambdaCountMax: style === 'servers' ? 0 : chance.integer(isOneLog ? 5 : 2, 8),
     topics: ['orders', 'payments', 'audit.log'].slice(0, topicCount).map((name) => ({
       topic: parseTopicName(name),
       partitionCount: isOneLog ? 1 : chance.pick([1, 1, 2, 3, 4]),
     })),
     clients: {
-      plain: theme === 'stuck' || theme === 'heavy' || theme === 'endless' ? 4 : chance.integer(0, isGroups ? 1 : 3),
+      plain: chance.integer(0, isGroups ? 1 : 3),
       idempotent: isGroups ? 1 : chance.integer(1, 4),
-      gateway: theme === 'crowd' ? chance.integer(1, 4) : 0,
+      gateway: theme === 'crowd' ? rare.integer(1, 4) : 0,
       consumer: isGroups ? 0 : chance.integer(isOneLog ? 1 : 0, 3),
       reader: isGroups ? 0 : chance.integer(isOneLog ? 1 : 0, isOneLog ? 4 : 2),
       admin: theme === 'churn' ? rare.integer(1, 2) : isOneLog ? longAdmins : chance.integer(0, isGroups ? 1 : 2),
@@ -103,6 +112,7 @@ export function drawPlan(
       // Members of a group by the calls of the protocol, and with the client that users have.
       member: isGroups ? chance.integer(1, 4) : theme === 'churn' ? chance.pick([0, 0, 2]) : 0,
       sharer: isGroups ? chance.pick([0, 0, 2, 3]) : 0,
+      ...clientsOf[theme],
     },
     operations: operationsOf[theme] ?? (isOneLog || isGroups ? chance.integer(150, 350) : chance.integer(20, 120)),
     thinkMs: chance.pick(thinkMsOf[theme] ?? [2, 20, 200, 3_000]),
