@@ -450,17 +450,6 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'commit a lane before the flush ahead of it',
-    profile: 'local',
-    edits: [
-      edit(
-        'lib/produce/flush-queue.ts',
-        '      const stored = await storing;\n      await ahead;\n',
-        '      const stored = await storing;\n',
-      ),
-    ],
-  },
-  {
     name: 'give up on a full tail without rolling it',
     profile: 'local',
     edits: [edit('lib/produce/produce.ts', 'if (rolls === rollsBeforeAppendMax) {', 'if (rolls >= 0) {')],
@@ -539,28 +528,6 @@ export const mutations: readonly Mutation[] = [
         'lib/store/call-dynamodb.ts',
         'TransactItems: [...actions], ClientRequestToken: token }',
         'TransactItems: [...actions], ...(token === undefined ? {} : {}) }',
-      ),
-    ],
-  },
-  {
-    name: 'delete a topic whatever was altered meanwhile',
-    profile: 'aws',
-    edits: [
-      edit(
-        'lib/store/topics-dynamodb.ts',
-        "Key: topicKey(topic),\n              ConditionExpression: 'topicId = :topicId AND version = :version',",
-        "Key: topicKey(topic),\n              ConditionExpression: 'topicId = :topicId AND version >= :version',",
-      ),
-    ],
-  },
-  {
-    name: 'let an older state of a producer replace a newer one',
-    profile: 'aws',
-    edits: [
-      edit(
-        'lib/store/roll-dynamodb.ts',
-        "'attribute_not_exists(pk) OR o <= :o'",
-        "'attribute_not_exists(pk) OR o <= :o OR o > :o'",
       ),
     ],
   },

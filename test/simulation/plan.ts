@@ -34,7 +34,7 @@ const themes = [
  */
 const rareThemes = [
   ['stuck', 0.015],
-  ['crowd', 0.03],
+  ['crowd', 0.04],
   ['heavy', 0.015],
   ['endless', 0.003],
 ] as const;
