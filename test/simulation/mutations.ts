@@ -537,11 +537,6 @@ export const mutations: readonly Mutation[] = [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
     edits: [edit('lib/store/roll-dynamodb.ts', '`p.#${index}.n = :n${index}`', '`p.#${index}.n >= :n${index}`')],
   },
-  {
-    name: 'forget the topic that a page is looked for in, and read on behind the gap',
-    profile: 'aws',
-    edits: [edit('lib/fetch/find-batches.ts', "if (page.baseOffset > due) return 'gone';", '')],
-  },
   ...groupMutations,
 ];
 

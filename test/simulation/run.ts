@@ -1,8 +1,9 @@
 /** What happens in one run: topics are made, clients work while trouble is made, the trouble ends, and an audit reads everything. */
 
 import { checkCrc, readBatchHeader } from '../../lib/record/record-batch.ts';
+import { timestampOf } from '../../lib/store/object-id.ts';
 import { decodeFooter } from '../../lib/store/object-layout.ts';
-import type { S3ObjectStore } from '../../lib/store/object-store-s3.ts';
+import type { S3ObjectStore, StoredObject } from '../../lib/store/object-store-s3.ts';
 import type { Chance } from '../../lib/verify/chance.ts';
 import type { Client, ClientDeps } from '../../lib/verify/client.ts';
 import { type Drained, drainGroup } from '../../lib/verify/drain-group.ts';
@@ -184,19 +185,40 @@ export class Run {
     }
   }
 
-  /** The footer of each object names its batches, and they are whole. Where objects cannot be listed this finds none. */
+  /**
+   * The footer of each object names its batches, and they are whole; and lists by age, as a sweep needs them, show those of
+   * that age. Where objects cannot be listed this finds none.
+   */
   async #auditObjects(): Promise<void> {
     const environment = this.#fleet.start('server');
     const { objectStore } = this.#stores.open(environment);
     if (!('list' in objectStore)) return;
     const store = objectStore as S3ObjectStore;
-    for await (const { objectId, byteLength } of store.list({ before: Number.MAX_SAFE_INTEGER })) {
+    const objects: StoredObject[] = [];
+    for await (const object of store.list({ before: Number.MAX_SAFE_INTEGER })) objects.push(object);
+    await this.#auditAges(store, objects);
+    for (const { objectId, byteLength } of objects) {
       try {
         const problem = objectProblem(await store.read(objectId, 0, byteLength));
         if (problem !== undefined) this.#failAlone(objectId, problem);
       } catch (error) {
         this.#failAlone(objectId, String(error));
       }
+    }
+  }
+
+  async #auditAges(store: S3ObjectStore, objects: readonly StoredObject[]): Promise<void> {
+    const chance = this.#chance.fork('ages');
+    const anyTime = () => this.#scheduler.startMs + chance.integer(0, this.#scheduler.nowMs - this.#scheduler.startMs);
+    const ages = { from: chance.happens(0.5) ? 0 : anyTime(), before: anyTime() };
+    const listed = new Set<string>();
+    for await (const { objectId } of store.list(ages)) listed.add(objectId);
+    for (const { objectId, storedAt } of objects) {
+      const madeAt = timestampOf(objectId);
+      const isMeant = madeAt >= ages.from && madeAt < ages.before && storedAt < ages.before;
+      if (isMeant === listed.has(objectId)) continue;
+      const text = `made at ${madeAt}, stored at ${storedAt}, ${isMeant ? 'not ' : ''}listed as of ${JSON.stringify(ages)}`;
+      this.#failAlone(objectId, text);
     }
   }
 

@@ -13,6 +13,8 @@ export class S3Double {
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
+    // What others put into the bucket.
+    this.#put('0/notes.txt', Buffer.from('keep'), true);
   }
 
   /** Carries a request out at once. Throws what the SDK throws. */
