@@ -160,7 +160,6 @@ function cut(
   maxBytes: number,
 ): FetchResult[] {
   let bytes = 0;
-  let isFull = false;
   return found.map((one, index): FetchResult => {
     if ('error' in one) return one;
     const { partition, offset, head } = one;
@@ -176,9 +175,8 @@ function cut(
     });
     try {
       for (const [at, run] of (runs[index] ?? []).entries()) {
-        for (const stamped of isFull ? [] : stampedBatches(run, bytesOfRuns[index]?.[at] as Uint8Array, offset)) {
-          isFull = bytes > 0 && bytes + stamped.batch.length > maxBytes;
-          if (isFull) break;
+        for (const stamped of stampedBatches(run, bytesOfRuns[index]?.[at] as Uint8Array, offset)) {
+          if (bytes > 0 && bytes + stamped.batch.length > maxBytes) return answer();
           bytes += stamped.batch.length;
           batches.push(stamped.batch);
           nextOffset = stamped.nextOffset;

@@ -6,6 +6,7 @@
  */
 
 import type { Clock } from '../clock.ts';
+import { nobodyAsks } from './retry.ts';
 
 /** The second request goes out when the first has taken longer than this share of those before it. */
 const quantile = 0.95;
@@ -46,7 +47,7 @@ export class Hedge {
       this.#learn(this.#clock.nowMs() - startMs);
       return answer;
     } finally {
-      decided.abort();
+      decided.abort(nobodyAsks);
     }
   }
 

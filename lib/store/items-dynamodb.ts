@@ -100,6 +100,18 @@ function binaryOf(item: Item, name: string): Uint8Array {
   return value;
 }
 
+function mapOf(item: Item, name: string): Item {
+  const value = item[name]?.M;
+  assert(value !== undefined, `attribute ${name} of item ${keyText(item)} is there`);
+  return value;
+}
+
+function listOf(item: Item, name: string): readonly AttributeValue[] {
+  const value = item[name]?.L;
+  assert(value !== undefined, `attribute ${name} of item ${keyText(item)} is there`);
+  return value;
+}
+
 const keyText = (item: Item) => `${item.pk?.S} ${item.sk?.S}`;
 
 // ---- topics
@@ -120,13 +132,12 @@ export function encodeConfig(config: TopicItem['config']): AttributeValue {
 }
 
 export function decodeTopic(item: Item): TopicItem {
+  const config = mapOf(item, 'config');
   return {
     topic: textOf(item, 'sk') as TopicName,
     topicId: textOf(item, 'topicId') as TopicId,
     partitionCount: numberOf(item, 'partitionCount'),
-    config: Object.fromEntries(
-      Object.keys(item.config?.M ?? {}).map((name) => [name, textOf(item.config?.M ?? {}, name)]),
-    ),
+    config: Object.fromEntries(Object.keys(config).map((name) => [name, textOf(config, name)])),
     createdAt: numberOf(item, 'createdAt'),
     version: numberOf(item, 'version'),
   };
@@ -162,12 +173,12 @@ export const emptyHead = {
 export function decodeHead(topicId: TopicId, partition: Partition, item: Item): Head {
   const tailBase = numberOf(item, 'b');
   const logEndOffset = numberOf(item, 'e');
-  const known = Object.entries(item.p?.M ?? {});
+  const known = Object.entries(mapOf(item, 'p'));
   const states = new Map<ProducerId, ProducerState>();
   for (const [name, { M: producer = {} }] of known) {
     if (producer.w?.B !== undefined) states.set(Number(name), decodeState(Number(name), producer.w.B));
   }
-  const tail = (item.tail?.L ?? []).flatMap(({ B: bytes }) => {
+  const tail = listOf(item, 'tail').flatMap(({ B: bytes }) => {
     assert(bytes !== undefined, `the tail of item ${keyText(item)} is a list of bytes`);
     return decodeEntries(bytes);
   });

@@ -71,8 +71,7 @@ class S3Store implements S3ObjectStore {
    * allowed to read every topic's data. So the body is put under another name: what is lost is one rare object of garbage.
    */
   async put(parts: readonly Uint8Array[]): Promise<ObjectId> {
-    const [first] = parts;
-    const body = first !== undefined && parts.length === 1 ? first : Buffer.concat(parts);
+    const body = Buffer.concat(parts);
     let nextId = this.#objectIds.unplaced();
     return await this.#requests.send({
       operation: 'PutObject',

@@ -29,7 +29,7 @@ export function createChance(seed: number, name = ''): Chance {
   return {
     fraction,
     integer,
-    pick: (from) => from[integer(0, from.length - 1)] ?? from[0],
+    pick: (from) => from[integer(0, from.length - 1)] as (typeof from)[number],
     happens: (probability) => fraction() < probability,
     any: (from) => from[integer(0, from.length - 1)],
     fork: (child) => createChance(seed, `${name}/${child}`),

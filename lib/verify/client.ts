@@ -11,6 +11,8 @@ import { drawName } from './records.ts';
 
 export interface Workload {
   readonly topics: readonly { readonly topic: TopicName; readonly partitionCount: number }[];
+  /** Topics that come and go beside these, and of which clients do nothing but list them. */
+  readonly topicsBeside: readonly TopicName[];
   /** Clients pause for this long on average. */
   readonly thinkMs: number;
   /** A client gives up after one of these. */
@@ -33,6 +35,10 @@ export interface Workload {
   readonly sessionTimeoutsMs: readonly [number, ...number[]];
   /** A handler that hangs takes this long. */
   readonly hangMs: number;
+  /** What a record is filled up with, in bytes: one of these. */
+  readonly fillerBytes: readonly [number, ...number[]];
+  /** Probability that a reader asks for more than is allowed. */
+  readonly beyondLimits: number;
 }
 
 export interface ClientDeps {
@@ -53,6 +59,7 @@ export abstract class Client implements Caller {
   readonly chance: Chance;
   readonly timeoutMs: number;
   protected readonly deps: ClientDeps;
+  readonly #claims: Chance;
   #recordCount = 0;
 
   constructor(deps: ClientDeps, name: string, chance: Chance) {
@@ -60,6 +67,7 @@ export abstract class Client implements Caller {
     this.name = name;
     this.chance = chance;
     this.timeoutMs = chance.pick(deps.workload.timeoutsMs);
+    this.#claims = chance.fork('claims');
   }
 
   abstract run(): Promise<void>;
@@ -91,11 +99,14 @@ export abstract class Client implements Caller {
   protected newBatch(partition: number, producer?: ProduceOperation['producer']): SentBatch {
     const { chance, deps } = this;
     const values = Array.from({ length: chance.pick([1, 1, 1, 2, 4]) }, () =>
-      drawName(chance, this.name, this.#recordCount++),
+      drawName(chance, this.name, this.#recordCount++, deps.workload.fillerBytes),
     );
     const about = deps.startMs + deps.workload.timestampDrift * (deps.clock.nowMs() - deps.startMs);
     const timestamps = values.map(() => about - chance.pick([0, 0, 0, 5, 100, 1_000_000]));
     const codec: Codec = chance.happens(0.1) ? chance.pick(['gzip', 'lz4', 'snappy', 'zstd'] as const) : 'none';
-    return { partition, values, timestamps, codec, producer };
+    const claimedMaxTimestamp = this.#claims.happens(0.03)
+      ? about + this.#claims.integer(-1_000_000, 1_000_000)
+      : undefined;
+    return { partition, values, timestamps, codec, producer, claimedMaxTimestamp };
   }
 }

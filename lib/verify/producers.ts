@@ -1,6 +1,8 @@
 /** Clients that send: without a producer id, and with one. */
 
 import type { TopicName } from '../ids.ts';
+import { producerBatchesMax } from '../limits.ts';
+import type { Chance } from './chance.ts';
 import { Client } from './client.ts';
 import type { Outcome, ProduceOperation } from './history.ts';
 import type { Caller, SentBatch } from './recorder.ts';
@@ -38,6 +40,7 @@ export class PlainProducer extends Client {
 const attemptsMax = 12;
 /** A partition that is not there may be on its way, but not for long. */
 const unknownAttemptsMax = 3;
+const takeoverMsMax = 500;
 /** Kafka's: no more batches of a partition unanswered at once. */
 const inFlightMax = 5;
 
@@ -57,6 +60,8 @@ export class IdempotentProducer extends Client {
     const renewing = chance.pick([0.01, 0.01, 0.3, 0.6]);
     const attempts = chance.happens(0.2) ? 2 : attemptsMax;
     const lanes: Lane[] = [];
+    const takeovers = chance.fork('takeovers');
+    const resends = chance.fork('resends');
     while (await this.next()) {
       let lane = chance.any(lanes.filter(({ isBroken }) => !isBroken));
       if (lane === undefined || chance.happens(renewing)) {
@@ -69,8 +74,15 @@ export class IdempotentProducer extends Client {
         lane = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
         lanes.push(lane);
       }
-      if (chance.happens(0.05)) deps.beside(lane.resend());
-      deps.beside(lane.send(this.newBatch(partition)));
+      if (chance.happens(0.05)) deps.beside(lane.resend(resends));
+      deps.beside(lane.send(this.newBatch(partition), resends.happens(0.05)));
+      if (takeovers.happens(0.08)) {
+        // While it is on its way, or waits to be sent again.
+        await deps.clock.sleep(takeovers.fraction() * takeoverMsMax);
+        lane = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
+        lanes.push(lane);
+        deps.beside(lane.send(this.newBatch(partition)));
+      }
       await lane.room(inFlight);
     }
   }
@@ -88,8 +100,9 @@ export class IdempotentProducer extends Client {
     return { producerId, producerEpoch };
   }
 
-  produce(topic: TopicName, batch: SentBatch): Promise<ProduceOperation[]> {
-    return this.deps.recorder.produce(this, topic, [batch]);
+  /** `copies`: as many in one request. */
+  produce(topic: TopicName, batch: SentBatch, copies = 1): Promise<ProduceOperation[]> {
+    return this.deps.recorder.produce(this, topic, Array<SentBatch>(copies).fill(batch));
   }
   pause(attempt: number): Promise<void> {
     return this.deps.clock.sleep(this.chance.fraction() * Math.min(this.deps.workload.retryMsMax, 20 * 2 ** attempt));
@@ -111,7 +124,8 @@ class Lane {
   readonly #attemptsMax: number;
   readonly #unsettled: Promise<void>[] = [];
   #nextSequence = 0;
-  #lastAcked: SentBatch | undefined;
+  /** As many as the log remembers, the newest last. */
+  readonly #acked: SentBatch[] = [];
 
   constructor(
     producer: IdempotentProducer,
@@ -127,21 +141,22 @@ class Lane {
     this.#attemptsMax = attemptsMax;
   }
 
-  /** Resolves when the batch is acked or given up, and then the lane is broken. */
-  send(given: SentBatch): Promise<void> {
+  /** Resolves when the batch is acked or given up, and then the lane is broken. `isTwice`: first with its resend beside it. */
+  send(given: SentBatch, isTwice = false): Promise<void> {
     const baseSequence = this.#nextSequence;
     this.#nextSequence += given.values.length;
     const batch = { ...given, partition: this.#partition, producer: { ...this.identity, baseSequence } };
-    const settled = this.#sendUntilAcked(batch, [...this.#unsettled]).finally(() => {
+    const settled = this.#sendUntilAcked(batch, [...this.#unsettled], isTwice).finally(() => {
       this.#unsettled.splice(this.#unsettled.indexOf(settled), 1);
     });
     this.#unsettled.push(settled);
     return settled;
   }
 
-  /** The batch acked last, once more. */
-  async resend(): Promise<void> {
-    if (this.#lastAcked !== undefined) await this.#producer.produce(this.#topic, this.#lastAcked);
+  /** One of the batches acked last, once more. */
+  async resend(chance: Chance): Promise<void> {
+    const batch = chance.any(this.#acked);
+    if (batch !== undefined) await this.#producer.produce(this.#topic, batch);
   }
 
   /** Resolves when fewer than `count` batches are unsettled. */
@@ -149,12 +164,13 @@ class Lane {
     while (this.#unsettled.length >= count) await Promise.race(this.#unsettled);
   }
 
-  async #sendUntilAcked(batch: SentBatch, ahead: readonly Promise<void>[]): Promise<void> {
+  async #sendUntilAcked(batch: SentBatch, ahead: readonly Promise<void>[], isTwice: boolean): Promise<void> {
     for (let attempt = 0; attempt < this.#attemptsMax && !this.isBroken; attempt++) {
-      const [operation] = await this.#producer.produce(this.#topic, batch);
+      const [operation] = await this.#producer.produce(this.#topic, batch, attempt === 0 && isTwice ? 2 : 1);
       const outcome = operation?.outcome;
       if (outcome === undefined || outcome.kind === 'ok') {
-        this.#lastAcked = batch;
+        this.#acked.push(batch);
+        if (this.#acked.length > producerBatchesMax) this.#acked.shift();
         return;
       }
       if (!canPass(outcome) || (isUnknown(outcome) && attempt + 1 >= unknownAttemptsMax)) break;

@@ -1,5 +1,6 @@
 /** Clients that read. */
 
+import { fetchPartitionsMax, fetchWaitMsMax } from '../limits.ts';
 import { Client } from './client.ts';
 
 /** Follows partitions of one topic from where it began, each poll where the one before it ended. */
@@ -39,6 +40,7 @@ export class Consumer extends Client {
 export class Reader extends Client {
   override async run(): Promise<void> {
     const { chance, deps } = this;
+    const limits = chance.fork('limits');
     while (await this.next()) {
       const topic = this.anyTopic();
       const partition = this.anyPartition(topic);
@@ -59,12 +61,14 @@ export class Reader extends Client {
         const asked = chance.pick<number | 'earliest' | 'latest'>(['earliest', 'latest', some, some]);
         // Now and then a crowd asks for the same, and more reads are under way than are allowed at once.
         const crowd = chance.happens(0.02) ? 12 : 1;
+        const isTooMuch = limits.happens(deps.workload.beyondLimits);
+        const isTooWide = isTooMuch && limits.happens(0.5);
         const options = {
-          partitions: [{ partition, asked }],
+          partitions: Array.from({ length: isTooWide ? fetchPartitionsMax + 1 : 1 }, () => ({ partition, asked })),
           // Now and then more than is allowed.
           maxBytes: chance.pick([1_000, 1_000_000, 1_000_000, chance.happens(0.1) ? Number.MAX_SAFE_INTEGER : 1]),
           minBytes: chance.pick([0, 1]),
-          maxWaitMs: chance.pick([0, 500]),
+          maxWaitMs: chance.pick([0, 500]) + (isTooMuch && !isTooWide ? fetchWaitMsMax + 1 : 0),
         };
         await Promise.all(Array.from({ length: crowd }, () => deps.recorder.fetch(this, topic, options)));
       }

@@ -5,7 +5,7 @@ import type { TopicName } from '../ids.ts';
 import type { Log, TopicDescription } from '../log.ts';
 import { encodeBatch } from '../record/encode-batch.ts';
 import type { DecodedRecord } from '../record/record.ts';
-import { type Codec, decodeRecords } from '../record/record-batch.ts';
+import { type Codec, decodeRecords, stampMaxTimestamp } from '../record/record-batch.ts';
 import type { Chance } from './chance.ts';
 import type { Workload } from './client.ts';
 import type {
@@ -50,6 +50,8 @@ export interface SentBatch {
   readonly timestamps: readonly number[];
   readonly codec: Codec;
   readonly producer: ProduceOperation['producer'];
+  /** What its header says that its records are not: a careless client's. */
+  readonly claimedMaxTimestamp?: number | undefined;
 }
 
 export interface FetchOptions {
@@ -97,9 +99,11 @@ export class Recorder {
     );
     return this.end(caller, operations, async (log) => {
       // Encoded anew for every delivery, since the log may stamp the bytes it is given.
-      const encoded = batches.map(({ partition, values, timestamps, codec, producer }) => {
+      const encoded = batches.map(({ partition, values, timestamps, codec, producer, claimedMaxTimestamp }) => {
         const records = values.map((value, index) => recordOf(value, timestamps[index] ?? 0));
-        return { partition, batch: encodeBatch({ records, codec, ...(producer === undefined ? {} : { producer }) }) };
+        const batch = encodeBatch({ records, codec, ...(producer === undefined ? {} : { producer }) });
+        if (claimedMaxTimestamp !== undefined) stampMaxTimestamp(batch, claimedMaxTimestamp);
+        return { partition, batch };
       });
       const results = await log.produce({ topic, batches: encoded });
       return results.map((result): ProduceOperation['outcome'] => {
@@ -198,7 +202,7 @@ export class Recorder {
     caller: Caller,
     type: TopicOperation['type'],
     topic: TopicName,
-    change: { readonly partitionCount?: number; readonly config?: Record<string, string | null> } = {},
+    change: { readonly partitionCount?: number; readonly config?: Record<string, unknown> } = {},
   ): Promise<TopicOperation> {
     const operation = this.begin<TopicOperation>(caller, topic, { type });
     const onOk = type === 'delete' || type === 'create' ? () => this.#onTold(topic) : undefined;
@@ -218,8 +222,9 @@ export class Recorder {
     return operation;
   }
 
-  /** Of the topics of `workload`: a log may have others. */
-  async list(caller: Caller, { topics: known, listPageMax: limit }: Workload): Promise<ListOperation> {
+  /** Of the topics that `workload` knows: a log may have others. */
+  async list(caller: Caller, { topics: used, topicsBeside, listPageMax: limit }: Workload): Promise<ListOperation> {
+    const known = new Set<string>([...used.map(({ topic }) => topic), ...topicsBeside]);
     const operation = this.begin<ListOperation>(caller, '', { type: 'list' });
     await this.end(caller, [operation], async (log) => {
       const topics: { topic: string; topicId: string }[] = [];
@@ -229,7 +234,7 @@ export class Recorder {
         after = page.at(-1)?.topic;
         isEnd = page.length < limit;
       }
-      return [{ kind: 'ok', topics: topics.filter(({ topic }) => known.some((one) => one.topic === topic)) }];
+      return [{ kind: 'ok', topics: topics.filter(({ topic }) => known.has(topic)) }];
     });
     return operation;
   }

@@ -3,9 +3,17 @@
 import type { Record } from '../record/record.ts';
 import type { Chance } from './chance.ts';
 
+/** Mostly little, now and then a kilobyte or two. */
+export const fillerBytes = [0, 3, 3, 20, 20, 200, 1_500] as const;
+
 /** `name` ends with the length of its filler, after a `+`. */
-export function drawName(chance: Chance, client: string, number: number): string {
-  return `${client}.${number}+${chance.pick([0, 3, 3, 20, 20, 200, 1_500])}`;
+export function drawName(
+  chance: Chance,
+  client: string,
+  number: number,
+  fillerBytes: readonly [number, ...number[]],
+): string {
+  return `${client}.${number}+${chance.pick(fillerBytes)}`;
 }
 
 export function recordOf(name: string, timestamp: number): Record {

@@ -21,6 +21,7 @@ import { IdempotentProducer, PlainProducer } from './producers.ts';
 import { readToTheEnd } from './read-to-the-end.ts';
 import { Consumer, Reader } from './readers.ts';
 import { type CalledLog, type Caller, type CallLog, Recorder } from './recorder.ts';
+import { fillerBytes } from './records.ts';
 import { openRemoteLog } from './remote-log.ts';
 import { Follower, Sender, Sharer } from './users.ts';
 
@@ -209,6 +210,7 @@ async function work(
   const { clock, durationMs, partitionCount, isChaotic, signal, seed, hasGroups = true } = options;
   const workload: Workload = {
     topics: topics.map((topic) => ({ topic, partitionCount })),
+    topicsBeside: [],
     thinkMs: 20,
     timeoutsMs: [30_000],
     timestampDrift: 1,
@@ -220,6 +222,8 @@ async function work(
     groups,
     sessionTimeoutsMs: [sessionTimeoutMsMin],
     hangMs: 2_000,
+    fillerBytes,
+    beyondLimits: 0,
   };
   const beside = new Set<Promise<unknown>>();
   const deps: ClientDeps = {

@@ -5,6 +5,11 @@ import type { Chance } from '../../lib/verify/chance.ts';
 import { Client, type ClientDeps } from '../../lib/verify/client.ts';
 import type { Plan } from './plan.ts';
 
+/** More partitions than one transaction of DynamoDB makes or deletes. */
+export const wideTopic = parseTopicName('wide');
+/** Pauses, in thoughts, between what is done to a log that grows long. */
+const patience = 60;
+
 /** Makes topics larger, changes what they do to batches, and now and then deletes one and makes it again. */
 export class Administrator extends Client {
   readonly #theme: Plan['theme'];
@@ -17,7 +22,15 @@ export class Administrator extends Client {
   override async run(): Promise<void> {
     const { chance, deps } = this;
     const theme = this.#theme;
+    const wide = chance.fork('wide');
+    const hasWide = wide.happens(0.1);
     while (await this.next()) {
+      if (hasWide && wide.happens(0.4)) {
+        await this.#changeWide(wide);
+        continue;
+      }
+      // A log that is to grow long is left alone for most of the time.
+      if (theme === 'long') await deps.clock.sleep(chance.fraction() * deps.workload.thinkMs * patience);
       const { topic, partitionCount } = this.anyTopicItem();
       const drawn = chance.pick([
         'alter',
@@ -27,7 +40,7 @@ export class Administrator extends Client {
         'create',
         theme === 'mixed' || theme === 'churn' ? 'delete' : 'create',
       ] as const);
-      const action = theme === 'churn' && chance.happens(0.7) ? 'delete' : drawn;
+      const action = (theme === 'churn' || theme === 'long') && chance.happens(0.7) ? 'delete' : drawn;
       if (action === 'delete') await this.#deleteAndCreate(topic, partitionCount);
       else if (action === 'create') {
         // Kafka takes "." and "_" for one letter in names.
@@ -43,19 +56,28 @@ export class Administrator extends Client {
     }
   }
 
-  #anyConfig(): Record<string, string | null> {
+  /** A topic of which others do nothing. */
+  async #changeWide(chance: Chance): Promise<void> {
+    const { recorder } = this.deps;
+    const partitionCount = chance.integer(97, 130);
+    const action = chance.pick(['create', 'create', 'alter', 'delete'] as const);
+    const change = () => recorder.changeTopic(this, action, wideTopic, action === 'delete' ? {} : { partitionCount });
+    await Promise.all(chance.happens(0.5) ? [change(), change()] : [change()]);
+  }
+
+  #anyConfig(): Record<string, unknown> {
     const { chance } = this;
-    return chance.pick<Record<string, string | null>>([
+    return chance.pick<Record<string, unknown>>([
       { 'message.timestamp.type': chance.pick(['CreateTime', 'LogAppendTime', null]) },
       { 'compression.type': chance.pick(['producer', 'uncompressed', 'lz4', null]) },
-      { 'max.message.bytes': chance.pick(['1000', '100000', null]) },
-      { 'message.timestamp.before.max.ms': chance.pick(['10000', null]) },
+      { 'max.message.bytes': chance.pick<string | number | null>(['1000', 100_000, null]) },
+      { 'message.timestamp.before.max.ms': chance.pick(['10000', '9223372036854775807', null]) },
       // Refused: unknown, unsupported, out of range.
       {
         [chance.pick(['nonsense', 'retention.ms', 'compression.type', 'max.message.bytes'])]: chance.pick([
           'nonsense',
           '-1',
-          '',
+          true,
         ]),
       },
     ]);

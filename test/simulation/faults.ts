@@ -29,11 +29,15 @@ export const callerFaults = [
   /** A request is delivered twice, as Lambda delivers asynchronous invokes: at least once. */
   'deliveredTwice',
 ] as const;
+export const diskFaults = [
+  /** A write to the disk under SQLite fails, or a COMMIT, carried out or not. */
+  'diskFails',
+] as const;
 export const nemeses = ['crash', 'freeze', 'clockJump', 'shutdown'] as const;
 
 export type StoreFault = (typeof storeFaults)[number];
-export type Fault = StoreFault | (typeof callerFaults)[number] | (typeof nemeses)[number];
-export const allFaults: readonly Fault[] = [...storeFaults, ...callerFaults, ...nemeses];
+export type Fault = StoreFault | (typeof callerFaults)[number] | (typeof nemeses)[number] | (typeof diskFaults)[number];
+export const allFaults: readonly Fault[] = [...storeFaults, ...callerFaults, ...nemeses, ...diskFaults];
 
 type SickFaults = readonly [StoreFault, ...StoreFault[]];
 
@@ -49,17 +53,36 @@ const sickSteps = {
   mixed: ['commitBatches', 'rollTail', 'getHeads', 'findPages', 'put', 'read', 'getTopic'],
   long: ['commitBatches', 'rollTail', 'rollTail', 'findPages', 'findPages'],
   stuck: ['rollTail'],
-  churn: ['deleteContents', 'deleteContents', 'deleteContents', 'deleteContents', 'commitBatches'],
+  crowd: ['commitBatches', 'commitBatches', 'rollTail'],
+  heavy: ['put', 'put', 'read'],
+  endless: ['findPages'],
+  churn: ['deleteContents', 'deleteContents', 'deleteContents', 'changeTopic', 'changeTopic', 'commitBatches'],
   groups: ['renewSession', 'getGroup', 'changeGroup', 'handOver', 'handOver', 'commitOffsets', 'getOffsets'],
 } as const;
 
+const sickness = {
+  mixed: 0.15,
+  long: 0.5,
+  churn: 0.6,
+  groups: 0.3,
+  stuck: 1,
+  crowd: 0.8,
+  heavy: 0.5,
+  endless: 0,
+} as const;
+
 const anyFault: SickFaults = ['lostRequest', 'lostReply', 'late', 'slow', 'throttled'];
-/** What is stuck is never carried out. */
-const stuckFaults: SickFaults = ['lostRequest', 'throttled'];
+const faultsOfTheme: Partial<Record<keyof typeof sickSteps, SickFaults>> = {
+  // What is stuck is never carried out.
+  stuck: ['lostRequest', 'throttled'],
+  // A commit that is done in part goes wrong with the rest.
+  crowd: ['denied', 'throttled', 'lostReply', 'late'],
+};
 const faultsOfStep: Readonly<Record<string, SickFaults>> = {
   // A read that takes its time meets what was written meanwhile.
   findPages: ['slow'],
   commitBatches: ['lostReply', 'lostReply', 'lostRequest', 'late', 'slow'],
+  changeTopic: ['lostReply', 'lostReply', 'late', 'slow'],
   // A roll that comes late meets the tail after the next one.
   rollTail: ['late', 'late', 'lostRequest', 'lostReply', 'throttled'],
 };
@@ -72,14 +95,20 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
     churn: [0, 0, 0, 0.01],
     groups: [0, 0, 0, 0, 0.01, 0.03, 0.1],
     stuck: [0, 0, 0, 0.01],
+    crowd: [0, 0, 0, 0.01, 0.03],
+    heavy: [0, 0, 0, 0.01, 0.03],
+    endless: [0],
   } as const;
   const drawLevel = () => chance.pick<number>(levels[theme]);
   // Drawn for all, used for some: leaving one out must not change the others.
-  const drawn = allFaults.map((fault) => [fault, drawLevel()] as const);
+  const disk = chance.fork('disk');
+  const drawn = allFaults.map(
+    (fault) => [fault, fault === 'diskFails' ? disk.pick<number>([0, 0, 0, 0.01, 0.05]) : drawLevel()] as const,
+  );
   const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
   const step = chance.pick<string>(sickSteps[theme]);
-  const faults = theme === 'stuck' ? stuckFaults : (faultsOfStep[step] ?? anyFault);
-  const isSick = chance.happens({ mixed: 0.15, long: 0.5, churn: 0.6, groups: 0.3, stuck: 1 }[theme]);
+  const faults = faultsOfTheme[theme] ?? faultsOfStep[step] ?? anyFault;
+  const isSick = chance.happens(sickness[theme]);
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),

@@ -183,8 +183,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       edit(
         'lib/fetch/fetch.ts',
-        '          if (isFull) break;\n',
-        '          if (isFull) {\n            nextOffset = stamped.nextOffset;\n            break;\n          }\n',
+        '> maxBytes) return answer();',
+        '> maxBytes) return { ...answer(), nextOffset: stamped.nextOffset };',
       ),
     ],
   },
@@ -338,6 +338,204 @@ export const mutations: readonly Mutation[] = [
         '...range(lastCount, lastCount).map((partition) => ({',
       ),
     ],
+  },
+  {
+    name: 'answer a fetch from the heads that the fetch before it read',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/fetch.ts',
+        'const heads = await metadataStore.getHeads(\n      topic.topicId,\n      known.map(({ partition }) => partition),\n    );',
+        `const wanted = topic.topicId + known.map(({ partition }) => partition).join();
+    const kept = (deps as { kept?: Map<string, (Head | undefined)[]> }).kept ?? new Map();
+    (deps as { kept?: Map<string, (Head | undefined)[]> }).kept = kept;
+    const read = metadataStore.getHeads(topic.topicId, known.map(({ partition }) => partition));
+    const heads = kept.get(wanted) ?? (await read);
+    void read.then((fresh) => kept.set(wanted, fresh), () => undefined);`,
+      ),
+    ],
+  },
+  {
+    name: 'ack what was not stored: a put that failed is committed all the same',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'encodeFooter(rows)]);',
+        "encodeFooter(rows)]).catch(() => '019b7657bc007000800000000000abcd' as BatchCoordinates['objectId']);",
+      ),
+    ],
+  },
+  {
+    name: 'take a conflict of S3 (409) for an object that is stored',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/object-store-s3.ts',
+        "          if (s3ErrorKind(error) === 'taken' && nextId === objectId)",
+        `          if ((error as Error).name === 'ConditionalRequestConflict') return objectId;
+          if (s3ErrorKind(error) === 'taken' && nextId === objectId)`,
+      ),
+    ],
+  },
+  {
+    name: 'remember four batches of a producer and not five',
+    profile: 'local',
+    edits: [edit('lib/store/producer-state.ts', '.slice(-producerBatchesMax)', '.slice(1 - producerBatchesMax)')],
+  },
+  {
+    name: 'remember the batches of an older epoch as those of the newer one',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        'state?.producerEpoch === producer.producerEpoch ? state.batches : []',
+        'state?.batches ?? []',
+      ),
+    ],
+  },
+  {
+    name: 'take any sequence from a producer that is not known, as Kafka once did',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        'state === undefined || producerEpoch > state.producerEpoch ? 0 :',
+        'state === undefined ? baseSequence : producerEpoch > state.producerEpoch ? 0 :',
+      ),
+    ],
+  },
+  {
+    name: 'take any sequence from a newer epoch',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        'state === undefined || producerEpoch > state.producerEpoch ? 0 :',
+        'state === undefined ? 0 : producerEpoch > state.producerEpoch ? baseSequence :',
+      ),
+    ],
+  },
+  {
+    name: 'tell another append time than the one that is stamped',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/check-batch.ts',
+        'stampLogAppendTime(stored, maxTimestamp);',
+        'stampLogAppendTime(stored, clock.nowMs() + 1);',
+      ),
+    ],
+  },
+  {
+    name: 'believe the highest timestamp that a header claims',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/check-batch.ts',
+        'isAppendTime ? clock.nowMs() : checked.maxTimestamp',
+        'isAppendTime ? clock.nowMs() : checked.header.maxTimestamp',
+      ),
+    ],
+  },
+  {
+    name: 'answer the callers of one flush in the wrong order',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/flush-queue.ts',
+        'resolve(results[index] as Result)',
+        'resolve(results.at(-1 - index) as Result)',
+      ),
+    ],
+  },
+  {
+    name: 'give up on a full tail without rolling it',
+    profile: 'local',
+    edits: [edit('lib/produce/produce.ts', 'if (rolls === rollsBeforeAppendMax) {', 'if (rolls >= 0) {')],
+  },
+  {
+    name: 'skip what is damaged',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/fetch.ts',
+        'if (batches.length === 0) return { partition, error };',
+        'nextOffset = Math.max(nextOffset, (runs[index]?.[0]?.baseOffset ?? 0) + (runs[index]?.[0]?.offsetCount ?? 0));',
+      ),
+    ],
+  },
+  {
+    name: 'write a footer that says where the next batch begins',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'encodeFooter(rows)',
+        'encodeFooter(rows.map((row) => ({ ...row, byteStart: row.byteStart + row.byteLength })))',
+      ),
+    ],
+  },
+  {
+    name: 'keep the heads of a deleted topic in memory',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/metadata-store-sqlite.ts',
+        'statement.run(topicId);\n        heads.clear();\n',
+        'statement.run(topicId);\n',
+      ),
+    ],
+  },
+  {
+    name: 'give offsets by the head that was seen before the append',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/append-dynamodb.ts',
+        'let next = logEndOffset - offsetCount;',
+        'let next = seen?.head.logEndOffset ?? logEndOffset - offsetCount;',
+      ),
+    ],
+  },
+  {
+    name: 'tell a resend in one flush with its batch the offset that the batch would have had',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/append-dynamodb.ts',
+        'return judged.baseOffset < seenEnd ? judged :',
+        'return judged.baseOffset >= 0 ? judged :',
+      ),
+    ],
+  },
+  {
+    name: 'fail a whole commit when its second part fails',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/append-dynamodb.ts',
+        'if (!isLogError(error)) throw error;\n    return refuse(error);',
+        'if (isLogError(error)) throw error;\n    return refuse(error as LogError);',
+      ),
+    ],
+  },
+  {
+    name: 'send a transaction again without its token',
+    profile: 'aws',
+    edits: [
+      edit(
+        'lib/store/call-dynamodb.ts',
+        'TransactItems: [...actions], ClientRequestToken: token }',
+        'TransactItems: [...actions], ...(token === undefined ? {} : {}) }',
+      ),
+    ],
+  },
+  {
+    name: 'move a producer out of the head that has appended since',
+    profile: 'aws',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
+    edits: [edit('lib/store/roll-dynamodb.ts', '`p.#${index}.n = :n${index}`', '`p.#${index}.n >= :n${index}`')],
   },
   ...groupMutations,
 ];

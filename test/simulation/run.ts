@@ -1,6 +1,10 @@
 /** What happens in one run: topics are made, clients work while trouble is made, the trouble ends, and an audit reads everything. */
 
 import type { GroupId } from '../../lib/ids.ts';
+import { checkCrc, readBatchHeader } from '../../lib/record/record-batch.ts';
+import { timestampOf } from '../../lib/store/object-id.ts';
+import { decodeFooter } from '../../lib/store/object-layout.ts';
+import type { S3ObjectStore, StoredObject } from '../../lib/store/object-store-s3.ts';
 import type { Chance } from '../../lib/verify/chance.ts';
 import type { Client, ClientDeps } from '../../lib/verify/client.ts';
 import { type Drained, drainGroup } from '../../lib/verify/drain-group.ts';
@@ -12,8 +16,9 @@ import { readToTheEnd } from '../../lib/verify/read-to-the-end.ts';
 import { Consumer, Reader } from '../../lib/verify/readers.ts';
 import { type Caller, type CallLog, Recorder } from '../../lib/verify/recorder.ts';
 import { Follower, Sender, Sharer } from '../../lib/verify/users.ts';
-import { Administrator } from './administrator.ts';
+import { Administrator, wideTopic } from './administrator.ts';
 import { Fleet } from './fleet.ts';
+import { Gateway } from './gateway.ts';
 import { Nemesis } from './nemesis.ts';
 import { type ClientKind, clientKinds, type Plan } from './plan.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -23,7 +28,7 @@ import type { SharedStores } from './stores.ts';
 
 /** What only the end of a run can show: that the log works again when nothing is in its way. */
 export interface AuditViolation {
-  readonly invariant: 'healsWhenFaultsEnd';
+  readonly invariant: 'healsWhenFaultsEnd' | 'objectsCanBeReadAlone';
   readonly text: string;
   readonly operations: readonly Operation[];
 }
@@ -44,6 +49,7 @@ const kinds: Readonly<
   follower: Follower,
   member: Member,
   sharer: Sharer,
+  gateway: Gateway,
 };
 
 export class Run {
@@ -97,6 +103,8 @@ export class Run {
         this.#fail(`${requests.size} requests are under way in ${name} after ${calmMs} ms of calm`);
     }
     await this.#audit();
+    // It takes as many requests as the seed has made objects, so some seeds do.
+    if (this.#chance.fork('objects').happens(0.2)) await this.#auditObjects();
   }
 
   #setCalm(isCalm: boolean): void {
@@ -107,10 +115,11 @@ export class Run {
   #clients(): Client[] {
     const { clients, operationsMax } = this.#plan;
     let operationsLeft = operationsMax;
-    const { theme, faults, topics, thinkMs, timestampDrift } = this.#plan;
+    const { theme, faults, topics, thinkMs, timestampDrift, fillerBytes } = this.#plan;
     const deps: ClientDeps = {
       workload: {
         topics,
+        topicsBeside: [wideTopic],
         thinkMs,
         timestampDrift,
         // Where topics come and go, those who lose patience make one anew while the old one is still being deleted.
@@ -124,6 +133,8 @@ export class Run {
         groups,
         sessionTimeoutsMs: [6_000, 10_000, 10_000, 45_000],
         hangMs: 20_000,
+        fillerBytes,
+        beyondLimits: 0.01,
       },
       clock: this.#scheduler.clock,
       startMs: this.#scheduler.startMs,
@@ -180,6 +191,47 @@ export class Run {
     }
   }
 
+  /**
+   * The footer of each object names its batches, and they are whole; and lists by age, as a sweep needs them, show those of
+   * that age. Where objects cannot be listed this finds none.
+   */
+  async #auditObjects(): Promise<void> {
+    const environment = this.#fleet.start('server');
+    const { objectStore } = this.#stores.open(environment);
+    if (!('list' in objectStore)) return;
+    const store = objectStore as S3ObjectStore;
+    const objects: StoredObject[] = [];
+    for await (const object of store.list({ before: Number.MAX_SAFE_INTEGER })) objects.push(object);
+    await this.#auditAges(store, objects);
+    for (const { objectId, byteLength } of objects) {
+      try {
+        const problem = objectProblem(await store.read(objectId, 0, byteLength));
+        if (problem !== undefined) this.#failAlone(objectId, problem);
+      } catch (error) {
+        this.#failAlone(objectId, String(error));
+      }
+    }
+  }
+
+  async #auditAges(store: S3ObjectStore, objects: readonly StoredObject[]): Promise<void> {
+    const chance = this.#chance.fork('ages');
+    const anyTime = () => this.#scheduler.startMs + chance.integer(0, this.#scheduler.nowMs - this.#scheduler.startMs);
+    const ages = { from: chance.happens(0.5) ? 0 : anyTime(), before: anyTime() };
+    const listed = new Set<string>();
+    for await (const { objectId } of store.list(ages)) listed.add(objectId);
+    for (const { objectId, storedAt } of objects) {
+      const madeAt = timestampOf(objectId);
+      const isMeant = madeAt >= ages.from && madeAt < ages.before && storedAt < ages.before;
+      if (isMeant === listed.has(objectId)) continue;
+      const text = `made at ${madeAt}, stored at ${storedAt}, ${isMeant ? 'not ' : ''}listed as of ${JSON.stringify(ages)}`;
+      this.#failAlone(objectId, text);
+    }
+  }
+
+  #failAlone(objectId: string, problem: string): void {
+    this.failures.push({ invariant: 'objectsCanBeReadAlone', text: `object ${objectId}: ${problem}`, operations: [] });
+  }
+
   #auditor(): Caller {
     return { name: 'auditor', chance: this.#chance.fork('auditor'), timeoutMs: 60_000 };
   }
@@ -196,4 +248,20 @@ export class Run {
   #fail(text: string, ...operations: readonly Operation[]): void {
     this.failures.push({ invariant: 'healsWhenFaultsEnd', text, operations });
   }
+}
+
+/** What is wrong with an object, by what it says itself. */
+function objectProblem(object: Uint8Array): string | undefined {
+  let byteStart = 0;
+  for (const row of decodeFooter(object)) {
+    if (row.byteStart !== byteStart) return `a batch starts at ${row.byteStart}, not at ${byteStart}`;
+    byteStart += row.byteLength;
+    const batch = object.subarray(row.byteStart, byteStart);
+    checkCrc(batch);
+    const { recordCount, maxTimestamp } = readBatchHeader(batch);
+    if (recordCount !== row.offsetCount || maxTimestamp !== row.maxTimestamp) {
+      return `the batch at ${row.byteStart} has ${recordCount} records up to ${maxTimestamp}, its footer ${row.offsetCount} up to ${row.maxTimestamp}`;
+    }
+  }
+  return undefined;
 }

@@ -9,6 +9,7 @@ import { checkHistory, type FoundViolation } from '../../lib/verify/checker.ts';
 import type { History } from '../../lib/verify/history.ts';
 import { createInstants } from '../../lib/verify/instants.ts';
 import type { OnRequest } from './aws/dynamodb.ts';
+import { failingDisk } from './disk.ts';
 import { drawPlan, type Plan, type Profile } from './plan.ts';
 import { type AuditViolation, groups, Run } from './run.ts';
 import { Scheduler, Stuck } from './scheduler.ts';
@@ -57,13 +58,17 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRu
   });
   try {
     const run = new Run(plan, chance, scheduler, network, stores, instants);
-    const stuck = await withVirtualGlobals(scheduler, () => scheduler.run(run.whole()).then(() => [], stuckViolation));
-    const { damaged, denied, clockJump } = plan.faults.probability;
+    const { damaged, denied, clockJump, diskFails } = plan.faults.probability;
+    const disk = failingDisk(chance.fork('disk'), () => (network.isCalm ? 0 : diskFails));
+    const stuck = await withVirtualGlobals(scheduler, disk, () =>
+      scheduler.run(run.whole()).then(() => [], stuckViolation),
+    );
+    const isDenied = denied > 0 || plan.faults.sick?.faults.includes('denied') === true;
     const history = {
       operations: run.recorder.operations,
       topics: stores.lives.all,
       topicStaleMsMax,
-      mayFailForGood: damaged + denied > 0,
+      mayFailForGood: damaged > 0 || isDenied,
       // The library's consumers commit by themselves.
       groupsOfOthers: [groups.shared],
       clockErrorMsMax: clockJump > 0 ? Number.POSITIVE_INFINITY : 2 * plan.skewMsMax,

@@ -39,6 +39,9 @@ export class StoreNetwork {
   isCalm = false;
   /** What was found to happen, by name. */
   readonly counts = new Map<string, number>();
+  /** Requests that come within one of these are carried out in one turn; 0: each in its own. */
+  grainMs = 0;
+  readonly #arrivals = new Map<number, (() => void)[]>();
   readonly #scheduler: Scheduler;
   readonly #plan: FaultPlan;
 
@@ -86,7 +89,7 @@ export class StoreNetwork {
           carryOut(requestMs, chance.happens(0.5) ? call.applyHalf : apply);
           return answer(requestMs + replyMs, () => reject(call.noAnswer() ?? call.throttled()));
         default:
-          scheduler.after(requestMs, () => {
+          this.#arrive(requestMs, () => {
             (fault === 'damaged' ? (call.applyDamaged ?? apply) : apply)().then(
               (value) => answer(replyMs, () => resolve(value)),
               (error) => answer(replyMs, () => reject(error)),
@@ -112,6 +115,24 @@ export class StoreNetwork {
       !(fault === 'halfDone' && applyHalf === undefined) &&
       !(fault === 'damaged' && applyDamaged === undefined);
     return { fault: isPossible ? fault : undefined, isSick };
+  }
+
+  #arrive(ms: number, run: () => void): void {
+    const scheduler = this.#scheduler;
+    if (this.grainMs === 0) {
+      scheduler.after(ms, run);
+      return;
+    }
+    const atMs = Math.ceil((scheduler.nowMs + ms) / this.grainMs) * this.grainMs;
+    const others = this.#arrivals.get(atMs);
+    others?.push(run);
+    if (others !== undefined) return;
+    const arrived = [run];
+    this.#arrivals.set(atMs, arrived);
+    scheduler.after(atMs - scheduler.nowMs, () => {
+      this.#arrivals.delete(atMs);
+      for (const one of arrived) one();
+    });
   }
 
   count(name: string): void {

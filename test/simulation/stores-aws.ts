@@ -25,7 +25,7 @@ export function openAwsStores(deps: {
 }): SharedStores {
   const { scheduler, network, chance, instants, onDynamoDbRequest: onRequest } = deps;
   const lives = new TopicLives(instants);
-  const bucket = new S3Double();
+  const bucket = new S3Double(() => scheduler.nowMs);
   const table = new DynamoDbDouble({
     nowMs: () => scheduler.nowMs,
     onWrite: (...write) => noteTopic(lives, ...write),
@@ -46,11 +46,17 @@ export function openAwsStores(deps: {
       ...(operation === 'GetObject'
         ? { applyDamaged: async () => damagedAnswer(bucket, input, environment.chance) }
         : {}),
-      throttled: () =>
-        operation === 'PutObject' && environment.chance.happens(0.5)
+      throttled: () => {
+        if (environment.chance.happens(0.1)) return unreachable();
+        return operation === 'PutObject' && environment.chance.happens(0.5)
           ? s3Error('ConditionalRequestConflict', 409)
-          : s3Error('SlowDown', 503),
-      denied: () => s3Error(...environment.chance.pick<readonly [string, number]>(s3Denials)),
+          : s3Error('SlowDown', 503);
+      },
+      denied: () => {
+        const [name, status] = environment.chance.pick<readonly [string, number]>(s3Denials);
+        const headers = status === 301 ? { 'x-amz-bucket-region': 'eu-west-1' } : {};
+        return Object.assign(s3Error(name, status), { $response: { headers } });
+      },
     }));
     const dynamoDb = clientOf<DynamoDBClient>(scheduler, network, environment, (operation, input) => ({
       step: stepOf(operation, input),
@@ -60,7 +66,11 @@ export function openAwsStores(deps: {
         return { ...table.request(operation as Operation, asked as never), ...left };
       },
       throttled: () => turnedDown(operation, environment.chance),
-      denied: () => s3Error(environment.chance.pick(dynamoDbDenials), 400),
+      denied: () => {
+        const name = environment.chance.pick(dynamoDbDenials);
+        if (operation !== 'TransactWriteItems' || name !== 'ValidationException') return s3Error(name, 400);
+        return cancelled('ItemCollectionSizeLimitExceeded');
+      },
     }));
     return {
       objectStore: openS3ObjectStore({ bucket: 'bucket', client: s3, ...common }),
@@ -114,13 +124,25 @@ const dynamoDbDenials = [
   'ValidationException',
 ] as const;
 
-/** Other bytes, or fewer of them. */
+/** Other bytes, or fewer of them, or more; another range; or the end of an object that was longer. */
 async function damagedAnswer(bucket: S3Double, input: Record<string, unknown>, chance: Chance): Promise<object> {
-  const answer = bucket.request('GetObject', input) as { readonly Body: ReturnType<typeof bodyOf> };
+  const answer = bucket.request('GetObject', input) as {
+    readonly Body: ReturnType<typeof bodyOf>;
+    readonly ContentRange: string;
+  };
   const chunks: Uint8Array[] = [];
   for await (const chunk of answer.Body) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);
-  return { ...answer, Body: bodyOf(chance.happens(0.3) ? bytes.subarray(1) : damaged(bytes, chance)) };
+  const { ContentRange } = answer;
+  const [, first = 0, last = 0] = (/^bytes (\d+)-(\d+)/.exec(ContentRange) ?? []).map(Number);
+  return chance.pick([
+    { ...answer, Body: bodyOf(damaged(bytes, chance)) },
+    { ...answer, Body: bodyOf(damaged(bytes, chance)) },
+    { ...answer, Body: bodyOf(bytes.subarray(1)) },
+    { ...answer, Body: bodyOf(Buffer.concat([bytes, bytes.subarray(0, 1)])) },
+    { ...answer, ContentRange: ContentRange.replace(`${first}-`, `${first + 1}-`) },
+    { ...answer, ContentRange: `bytes ${first}-${last - 1}/${last}` },
+  ]);
 }
 
 /** Undefined: nothing comes back at all. */
@@ -136,11 +158,19 @@ function brokenOff(chance: Chance): Error | undefined {
 
 function turnedDown(operation: string, chance: Chance): Error {
   const isWrite = operation === 'UpdateItem' || operation === 'PutItem';
-  if (operation === 'TransactWriteItems' && chance.happens(0.7)) {
-    const CancellationReasons = [{ Code: 'TransactionConflict' }, { Code: 'None' }];
-    return Object.assign(s3Error('TransactionCanceledException', 400), { CancellationReasons });
-  }
+  if (operation === 'TransactWriteItems' && chance.happens(0.7)) return cancelled('TransactionConflict');
+  if (chance.happens(0.1)) return unreachable();
   return s3Error(isWrite && chance.happens(0.3) ? 'TransactionConflictException' : 'ThrottlingException', 400);
+}
+
+function cancelled(Code: string): Error {
+  const CancellationReasons = [{ Code }, { Code: 'None' }];
+  return Object.assign(s3Error('TransactionCanceledException', 400), { CancellationReasons });
+}
+
+/** Nothing was sent. */
+function unreachable(): Error {
+  return Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
 }
 
 interface Addressed {

@@ -1,6 +1,7 @@
 /** The family of one machine: objects in memory and SQLite, as if they were services behind a network. */
 
 import { LogError } from '../../lib/errors.ts';
+import type { TopicName } from '../../lib/ids.ts';
 import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import type { ObjectStore } from '../../lib/store/object-store.ts';
@@ -26,6 +27,18 @@ export function openLocalStores(deps: {
   const lives = new TopicLives(instants);
   /** Whether readers hear of commits, as in one process, or have to look again and again, as on DynamoDB. */
   const wakesReaders = chance.happens(0.5);
+  // What comes in one turn is written in one transaction.
+  network.grainMs = chance.fork('grain').pick([0, 0, 1, 5]);
+
+  /** A COMMIT that failed may have been carried out: the store says whether. */
+  const looked = async <T>(topic: TopicName, change: () => Promise<T>): Promise<T> => {
+    try {
+      return await change();
+    } catch (error) {
+      lives.seen(topic, await metadata.getTopic(topic));
+      throw error;
+    }
+  };
 
   const open = (environment: Environment): { objectStore: ObjectStore; metadataStore: MetadataStore } => {
     let isClosed = false;
@@ -73,19 +86,19 @@ export function openLocalStores(deps: {
     const metadataStore: MetadataStore = {
       createTopic: (item) =>
         through('createTopic', async () => {
-          const created = await metadata.createTopic(item);
+          const created = await looked(item.topic, () => metadata.createTopic(item));
           if (created.outcome === 'created') lives.created(item);
           return created;
         }),
       alterTopic: (change) =>
         through('alterTopic', async () => {
-          const outcome = await metadata.alterTopic(change);
+          const outcome = await looked(change.topic, () => metadata.alterTopic(change));
           if (outcome === 'altered') lives.altered(change.topicId, change.partitionCount);
           return outcome;
         }),
       deleteTopic: (topic, topicId) =>
         through('deleteTopic', async () => {
-          const isDeleted = await metadata.deleteTopic(topic, topicId);
+          const isDeleted = await looked(topic, () => metadata.deleteTopic(topic, topicId));
           if (isDeleted) lives.unlisted(topicId);
           return isDeleted;
         }),

@@ -67,6 +67,15 @@ export class TopicLives {
     this.#endWithoutHeads(topicId);
   }
 
+  /** What a topic was found to be, when it was not told what became of a change to it. */
+  seen(topic: string, item: { topic: string; topicId: string; partitionCount: number } | undefined): void {
+    const last = this.all.findLast((life) => life.topic === topic && life.leaving === undefined);
+    if (last !== undefined && last.topicId !== item?.topicId) this.unlisted(last.topicId);
+    if (item === undefined) return;
+    if (last?.topicId === item.topicId) this.altered(item.topicId, item.partitionCount);
+    else this.created(item);
+  }
+
   /** Somebody was told that the topic was deleted, or that one was made. */
   told(topic: string): void {
     for (const life of this.all) if (life.topic === topic) this.#end(life);

@@ -8,10 +8,14 @@ import { setImmediate } from 'node:timers/promises';
 import type { Scheduler } from './scheduler.ts';
 
 type Later = (run: (...args: unknown[]) => void, ...args: unknown[]) => void;
-type Replaced = { readonly target: object; readonly name: string; readonly value: unknown };
+export type Replaced = { readonly target: object; readonly name: string; readonly value: unknown };
 
-/** Runs `work` with time and chance taken from the runtime, and gives them back. */
-export async function withVirtualGlobals<T>(scheduler: Scheduler, work: () => Promise<T>): Promise<T> {
+/** Runs `work` with time and chance taken from the runtime, and `more`, and gives them back. */
+export async function withVirtualGlobals<T>(
+  scheduler: Scheduler,
+  more: readonly Replaced[],
+  work: () => Promise<T>,
+): Promise<T> {
   // Whoever has replaced some of these for a moment, as test runners do, gets the turn to put them back.
   await setImmediate();
   const refused = (name: string) => () => {
@@ -32,6 +36,7 @@ export async function withVirtualGlobals<T>(scheduler: Scheduler, work: () => Pr
     { target: crypto, name: 'randomUUID', value: refused('crypto.randomUUID') },
     // Failures are common here, and the stack is most of what an error costs.
     { target: Error, name: 'stackTraceLimit', value: 0 },
+    ...more,
   ];
   const before = replaced.map(({ target, name }) => Object.getOwnPropertyDescriptor(target, name));
   for (const { target, name, value } of replaced) {
