@@ -1,5 +1,6 @@
 /** One member of a group, as the log sees it: join, heartbeat, commit, leave. Keeps its epoch; runs nothing by itself. */
 
+import { randomUuid } from '../clock.ts';
 import { isLogError, type LogError } from '../errors.ts';
 import { commitOffsetsMax, rebalanceTimeoutMsMax, rebalanceTimeoutMsMin } from '../limits.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
@@ -48,7 +49,7 @@ export class GroupMember {
   constructor(deps: ClientDeps, options: GroupConsumerOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#memberId = randomUuid(deps);
+    this.#memberId = randomUuid(deps.randomBytes);
     this.sessionTimeoutMs = options.sessionTimeoutMs ?? groupDefaults.sessionTimeoutMs;
   }
 
@@ -158,14 +159,4 @@ export class GroupMember {
 
 export function groupPath(group: string, rest = ''): string {
   return `/v1/groups/${encodeURIComponent(group)}${rest}`;
-}
-
-/** Version 4, RFC 9562. */
-function randomUuid({ randomBytes }: ClientDeps): string {
-  const bytes = randomBytes(new Uint8Array(16));
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return Buffer.from(bytes)
-    .toString('hex')
-    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
