@@ -7,6 +7,7 @@ import { jsonContentType, problemToError } from '../wire.ts';
 import { callJson, errorOf, parseBody, requestTimeoutMs } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { type GroupConsumerOptions, groupDefaults, type TopicPartition } from './group-options.ts';
+import { Bell } from './owned-partition.ts';
 
 /** By topic; each partition once. */
 export type Assignment = readonly {
@@ -34,6 +35,9 @@ export function isFencing(error: unknown): boolean {
 
 export class GroupMember {
   readonly sessionTimeoutMs: number;
+  /** Rung when the next heartbeat should not wait; `isDue` until it is sent. */
+  readonly due = new Bell();
+  isDue = false;
   readonly #deps: ClientDeps;
   readonly #options: GroupConsumerOptions;
   readonly #memberId: string;
@@ -65,6 +69,7 @@ export class GroupMember {
   /** Something was given up: the next heartbeat says what is left. */
   tellOwned(): void {
     this.#mustTellOwned = true;
+    this.#hurry();
   }
 
   /** It has nothing any more; the next heartbeat joins. */
@@ -72,9 +77,16 @@ export class GroupMember {
     this.#epoch = 0;
     this.#life += 1;
     this.#mustTellOwned = false;
+    this.#hurry();
+  }
+
+  #hurry(): void {
+    this.isDue = true;
+    this.due.ring();
   }
 
   async heartbeat(topics: readonly string[], owned: () => Assignment, signal: AbortSignal): Promise<HeartbeatReply> {
+    this.isDue = false;
     const sentAtMs = this.#deps.clock.nowMs();
     const life = this.#life;
     const isToldTopics = String(topics) === String(this.#toldTopics);

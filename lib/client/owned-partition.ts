@@ -41,6 +41,10 @@ export class OwnedPartition implements TopicPartition {
     return `${this.topicId}/${this.partition}`;
   }
 
+  get place(): TopicPartition {
+    return { topic: this.topic, partition: this.partition };
+  }
+
   get offsetToCommit(): number | undefined {
     return this.done === this.committed ? undefined : this.done;
   }

@@ -1,0 +1,120 @@
+/**
+ * Partitions that come to a member and go from it. One that comes begins where the group is; one that is taken away is given
+ * up when the record at hand is done and committed; one that is lost is another member's already.
+ *
+ * Callbacks of the user are told of one thing after the other.
+ */
+
+import { callJson } from './api-calls.ts';
+import type { GroupCommits } from './group-commits.ts';
+import { failingMsMax, type GroupConsumerDeps, lastCommitMsMax, retrying } from './group-consumer-deps.ts';
+import type { GroupFetcher } from './group-fetcher.ts';
+import { type Assignment, groupPath } from './group-member.ts';
+import type { LostPartition } from './group-options.ts';
+import { OwnedPartition } from './owned-partition.ts';
+
+/** Topics that are named in one request. */
+const topicsNamedMax = 20;
+
+export class GroupHandOver {
+  readonly #deps: GroupConsumerDeps;
+  readonly #commits: GroupCommits;
+  readonly #fetcher: GroupFetcher;
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(deps: GroupConsumerDeps, commits: GroupCommits, fetcher: GroupFetcher) {
+    this.#deps = deps;
+    this.#commits = commits;
+    this.#fetcher = fetcher;
+  }
+
+  /** Starts what is new, and gives up what is not there any more. */
+  follow(assignment: Assignment): void {
+    const { held } = this.#deps;
+    const wanted = assignment.flatMap(({ topic, topicId, partitions }) =>
+      partitions.map((partition) => new OwnedPartition(topic, topicId, partition)),
+    );
+    const keys = new Set(wanted.map(({ key }) => key));
+    const revoked = [...held].filter((one) => !keys.has(one.key) && one.state !== 'revoking');
+    const added = wanted.filter((one) => !held.has(one));
+    for (const one of revoked) one.stop('revoking');
+    for (const one of added) held.add(one);
+    if (revoked.length > 0) this.#change(() => this.#giveUp(revoked));
+    if (added.length > 0) this.#change(() => this.#takeOver(added));
+    if (revoked.length + added.length > 0) held.changed();
+  }
+
+  /** The group has given all of it to others, or may have. */
+  lose(reason: Error): void {
+    const { held, member, options } = this.#deps;
+    const lost = [...held].filter(({ isAnnounced }) => isAnnounced);
+    member.forget();
+    held.removeAll();
+    held.changed();
+    if (lost.length === 0) return;
+    const told = lost.map((one): LostPartition => {
+      return { ...one.place, position: one.handed, committedOffset: one.committed };
+    });
+    this.#change(async () => options.onLost?.(told, reason));
+  }
+
+  /** The last of it, committed by now: tells the user, unless what ended this was not in order. */
+  async end(isInOrder: boolean): Promise<void> {
+    const { held, options } = this.#deps;
+    const told = [...held].filter((one) => one.isAnnounced && one.state !== 'gone').map(({ place }) => place);
+    if (told.length > 0 && isInOrder) await options.onRevoked?.(told);
+    held.removeAll();
+  }
+
+  /** Resolves when all that has begun has ended. */
+  settled(): Promise<void> {
+    return this.#changes;
+  }
+
+  #change(work: () => Promise<void>): void {
+    this.#changes = this.#changes.then(work).catch((error) => this.#deps.fail(error));
+  }
+
+  async #takeOver(added: readonly OwnedPartition[]): Promise<void> {
+    const { held, options, stopped, transport } = this.#deps;
+    const topics = [...new Set(added.map(({ topic }) => topic))];
+    // The names of many do not fit into the head of a request; then it is all that the group has.
+    const query: Record<string, string> = topics.length > topicsNamedMax ? {} : { topic: topics.join(',') };
+    const begins = await retrying(this.#deps, { signal: stopped, timeMsMax: failingMsMax }, async () => {
+      const { offsets } = await callJson<{ offsets: { topic: string; partition: number; offset: number }[] }>(
+        transport,
+        'GET',
+        groupPath(options.group, '/offsets'),
+        { query, role: 'consumer', signal: stopped },
+      );
+      return Promise.all(
+        added.map(async (one) => {
+          const found = offsets.find(({ topic, partition }) => topic === one.topic && partition === one.partition);
+          return [one, found?.offset ?? (await this.#fetcher.startOf(one)), found?.offset] as const;
+        }),
+      );
+    });
+    const here = (begins ?? []).filter(([{ state }]) => state === 'starting');
+    if (here.length === 0) return;
+    for (const [one] of here) one.isAnnounced = true;
+    await options.onAssigned?.(here.map(([{ place }]) => place));
+    for (const [one, offset, committed] of here) if (one.state === 'starting') one.begin(offset, committed);
+    held.changed();
+  }
+
+  async #giveUp(revoked: readonly OwnedPartition[]): Promise<void> {
+    const { held, member, options, leaving } = this.#deps;
+    const isAtHand = () => revoked.some(({ isHeld, state }) => isHeld && state === 'revoking');
+    for (let changed = held.bell.next(); isAtHand() && !leaving.aborted; changed = held.bell.next()) await changed;
+    const left = revoked.filter(({ state }) => state === 'revoking');
+    if (left.length === 0 || leaving.aborted) return;
+    const told = left.filter(({ isAnnounced }) => isAnnounced).map(({ place }) => place);
+    if (options.autoCommit !== false) {
+      await retrying(this.#deps, { signal: leaving, timeMsMax: lastCommitMsMax }, () => this.#commits.commit(left));
+    }
+    if (told.length > 0) await options.onRevoked?.(told);
+    for (const one of left) held.remove(one);
+    member.tellOwned();
+    held.changed();
+  }
+}
