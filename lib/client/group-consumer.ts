@@ -136,7 +136,8 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
    * the record at hand: to have that one counted as done, abort `signal` and let the loop end. Throws when the last commit fails.
    */
   close(): Promise<void> {
-    this.#closed ??= this.#leave();
+    // A failure to leave is told here, and not once more when its client closes.
+    this.#closed ??= this.#leave().finally(() => this.#deps.busy.delete(this.#busy));
     return this.#closed;
   }
 
@@ -241,7 +242,6 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     } finally {
       await this.#handOver.end(this.#failure === undefined);
       await retrying(this.#deps, patience, () => this.#member.leave());
-      this.#deps.busy.delete(this.#busy);
     }
   }
 }

@@ -400,6 +400,20 @@ test('the end of the client commits what is done and leaves the group', async ()
   expect(members).toEqual([]);
 });
 
+test('the end of a client whose member cannot commit says so, and lets go of its connections all the same', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 10);
+  const member = world.openClient();
+  let count = 0;
+  const done = member.client.consumer('orders', { group: 'billing' }).each(() => void count++);
+  done.catch(() => {});
+  await until(() => count === 10, 'all is read');
+  member.kill();
+  await expect(member.client.close()).rejects.toMatchObject({ message: 'killed by the test' });
+  await expect(done).rejects.toMatchObject({ message: 'killed by the test' });
+  expect(member.isClosed()).toBe(true);
+});
+
 test('an answer that comes when its member has lost everything does not make it a member again', async () => {
   const answers: (() => void)[] = [];
   const transport = makeTransport(
