@@ -1,7 +1,7 @@
 /** The refusals of groups, in Kafka's words. */
 
-import { LogError } from '../errors.ts';
-import type { GroupId, InstanceId, MemberId } from '../ids.ts';
+import { type Effect, LogError } from '../errors.ts';
+import type { GroupId, InstanceId, MemberId, Partition, TopicName } from '../ids.ts';
 import { groupMembersMax } from '../limits.ts';
 import type { MemberSession } from '../store/items.ts';
 
@@ -32,8 +32,33 @@ export function unreleasedInstance(groupId: GroupId, instanceId: InstanceId, mem
   );
 }
 
-export function nonEmptyGroup(groupId: GroupId, memberCount: number): LogError {
-  return new LogError('NON_EMPTY_GROUP', `group ${groupId} has ${memberCount} members`, { details: { memberCount } });
+/** `effect`: of what was begun before somebody joined. */
+export function nonEmptyGroup(
+  groupId: GroupId,
+  memberCount: number,
+  what: 'reset' | 'deleted',
+  effect: Effect = 'none',
+): LogError {
+  return new LogError(
+    'NON_EMPTY_GROUP',
+    `group ${groupId} has ${members(memberCount)}, and can be ${what} only when it has none`,
+    { details: { memberCount }, effect },
+  );
+}
+
+/** For those who commit without being a member. */
+export function ownedByMembers(groupId: GroupId, memberCount: number): LogError {
+  return new LogError(
+    'UNKNOWN_MEMBER_ID',
+    `group ${groupId} has ${members(memberCount)}, and only members commit; join it, and send memberId and memberEpoch`,
+    { details: { memberCount } },
+  );
+}
+
+const members = (count: number) => (count === 1 ? '1 member' : `${count} members`);
+
+export function givenTwice(topic: TopicName, partition: Partition): LogError {
+  return new LogError('INVALID_REQUEST', `partition ${partition} of topic ${topic} is given twice`);
 }
 
 export function unknownGroup(groupId: GroupId): LogError {

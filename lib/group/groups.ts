@@ -1,6 +1,5 @@
 /** Groups as their owner sees them: list, describe with lag, read and reset offsets, delete. */
 
-import { LogError } from '../errors.ts';
 import type { GroupId, Partition, TopicName } from '../ids.ts';
 import { topicsPageMax } from '../limits.ts';
 import type { GroupDescription, GroupOffset, GroupState, Groups, ResetOffsetsRequest } from '../log.ts';
@@ -11,7 +10,7 @@ import { isPartitionOf, unknownPartition } from '../topic/topics.ts';
 import { commitOutside, createCommitOffsets } from './commit-offsets.ts';
 import { emptiedGroup } from './emptied-group.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
-import { nonEmptyGroup, unknownGroup } from './group-errors.ts';
+import { givenTwice, nonEmptyGroup, unknownGroup } from './group-errors.ts';
 import { areOffsetsExpired, assignorOf } from './group-plan.ts';
 import { lookUpTopics, namedPartitions } from './group-topics.ts';
 import { createHeartbeat } from './heartbeat.ts';
@@ -108,9 +107,12 @@ export function createGroups(deps: GroupDeps): Groups {
     const { groupId } = request;
     const topic = await deps.topics.get(request.topic);
     const partitions = request.partitions ?? indexes(topic.partitionCount);
-    for (const partition of partitions) if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
+    for (const [index, partition] of partitions.entries()) {
+      if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
+      if (partitions.indexOf(partition) < index) throw givenTwice(request.topic, partition);
+    }
     const group = await emptiedGroup(deps, groupId);
-    if (group !== undefined && group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount);
+    if (group !== undefined && group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount, 'reset');
     const before = new Map(
       (await fetchOffsets({ groupId, topics: [request.topic] })).map(({ partition, offset }) => [partition, offset]),
     );
@@ -125,10 +127,13 @@ export function createGroups(deps: GroupDeps): Groups {
       }),
     );
     const commits = found.flat();
-    const errors = await commitOutside(deps, groupId, commits);
-    // Members that joined meanwhile.
-    const refused = errors.find((error) => error !== undefined);
-    if (refused !== undefined) throw new LogError('NON_EMPTY_GROUP', refused.message);
+    const refused = (await commitOutside(deps, groupId, commits)).flatMap((error) => error ?? []);
+    const [first] = refused;
+    if (first !== undefined) {
+      // Somebody joined meanwhile; what was set before that stays so.
+      const { memberCount } = first.details as { readonly memberCount: number };
+      throw nonEmptyGroup(groupId, memberCount, 'reset', refused.length < commits.length ? 'unknown' : 'none');
+    }
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
       return { topic: request.topic, partition, offset, metadata, committedAt };
@@ -149,13 +154,14 @@ export function createGroups(deps: GroupDeps): Groups {
   }
 
   async function remove(groupId: GroupId): Promise<void> {
-    await untilDone(deps, groupId, async (): Promise<true | undefined> => {
+    const attempt = async (): Promise<true | undefined> => {
       const group = await emptiedGroup(deps, groupId);
       if (group === undefined) throw unknownGroup(groupId);
-      if (group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount);
+      if (group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount, 'deleted');
       const { members: _, topics: __, ...head } = group;
       return (await groupStore.deleteGroup(head)) === 'deleted' ? true : undefined;
-    });
+    };
+    await untilDone(deps, groupId, attempt, 'unknown');
   }
 
   return {

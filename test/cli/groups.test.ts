@@ -44,7 +44,9 @@ test('a member that follows commits and leaves at Ctrl-C', async () => {
   await running.printed('j\n');
   const busy = await cli(['groups', 'reset', group, '--topic', topic, '--to', 'earliest']);
   expect(busy.exitCode).toBe(1);
-  expect(busy.stderr).toContain('has 1 members\n  Stop the members of the group first.');
+  expect(busy.stderr).toContain(
+    'has 1 member, and can be reset only when it has none\n  Stop the members of the group first.',
+  );
   running.child.kill('SIGINT');
   expect(await running.done).toMatchObject({ exitCode: 0, stdout: 'a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n' });
   const { stdout } = await cli(['groups', 'describe', group, '--json']);
