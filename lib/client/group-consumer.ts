@@ -23,7 +23,13 @@ import { GroupFetcher } from './group-fetcher.ts';
 import { GroupHandOver } from './group-hand-over.ts';
 import { GroupHeartbeats } from './group-heartbeats.ts';
 import { GroupMember } from './group-member.ts';
-import type { GroupConsumerOptions, PartitionLag, Subscription, TopicPartition } from './group-options.ts';
+import {
+  checkGroupConsumer,
+  type GroupConsumerOptions,
+  type PartitionLag,
+  type Subscription,
+  type TopicPartition,
+} from './group-options.ts';
 import { HeldPartitions } from './held-partitions.ts';
 
 export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
@@ -49,6 +55,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   #closed: Promise<void> | undefined;
 
   constructor(deps: ClientDeps, subscription: Subscription, options: GroupConsumerOptions) {
+    checkGroupConsumer(subscription, options);
     this.#deps = deps;
     this.group = options.group;
     this.#options = options;

@@ -57,8 +57,9 @@ export class GroupHeartbeats {
         if (leaving.aborted) return;
         failingSinceMs ??= clock.nowMs();
         failures += 1;
-        // An instance that was killed and is back finds itself still active until its session is over.
-        const isWaiting = isLogError(error, 'UNRELEASED_INSTANCE_ID');
+        // An instance that was killed and is back finds itself still active until its session is over; one that was a member
+        // in this life finds another.
+        const isWaiting = isLogError(error, 'UNRELEASED_INSTANCE_ID') && !member.wasMember;
         const canPass = isFencing(error) || isWaiting || (isLogError(error) && error.retriable);
         const patienceMs = Math.max(failingMsMax, member.sessionTimeoutMs * 2);
         if (!canPass || clock.nowMs() - failingSinceMs >= patienceMs) throw error;

@@ -45,6 +45,7 @@ export class GroupMember {
   /** Counts how often it had to forget: an answer to what was sent before is of no use. */
   #life = 0;
   #hasJoined = false;
+  #wasMember = false;
   /** When the last heartbeat that was answered was sent: the log has heard of this member since. */
   #heardMs = Number.NEGATIVE_INFINITY;
   #mustTellOwned = false;
@@ -55,6 +56,11 @@ export class GroupMember {
     this.#options = options;
     this.#memberId = randomUuid(deps.randomBytes);
     this.sessionTimeoutMs = options.sessionTimeoutMs ?? groupDefaults.sessionTimeoutMs;
+  }
+
+  /** Whether the log has ever taken it for a member. */
+  get wasMember(): boolean {
+    return this.#wasMember;
   }
 
   get isMember(): boolean {
@@ -103,6 +109,7 @@ export class GroupMember {
       const reply = await this.#send(this.#epoch, json, { signal, timeoutMs });
       if (life !== this.#life) return { heartbeatIntervalMs: 0 };
       this.#epoch = reply.memberEpoch;
+      this.#wasMember = true;
       this.#heardMs = sentAtMs;
       this.#toldTopics = topics;
       return reply;

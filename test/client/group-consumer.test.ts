@@ -13,7 +13,15 @@ import {
 import { makeTransport } from '../../lib/client/transport.ts';
 import { systemRandomBytes } from '../../lib/clock.ts';
 import { doors, openClient } from './doors.ts';
-import { clock, type GroupWorld, groupDoors, openGroupWorld, type TestClient, until } from './group-fixture.ts';
+import {
+  clock,
+  type GroupWorld,
+  groupDoors,
+  memberIdOf,
+  openGroupWorld,
+  type TestClient,
+  until,
+} from './group-fixture.ts';
 
 /** Everything that members of a group were handed, and who was at which partition when. */
 class Deliveries {
@@ -256,11 +264,6 @@ test('a commit of what others have by now fails, and the partitions are lost', a
   }
   expect(lost).toEqual(['8 5 UNKNOWN_MEMBER_ID']);
 });
-
-function memberIdOf({ sent }: TestClient): string {
-  const heartbeat = sent.find(({ path }) => path.endsWith('/heartbeat'));
-  return (JSON.parse(Buffer.concat(heartbeat?.body ?? []).toString()) as { memberId: string }).memberId;
-}
 
 test('a member whose heartbeats are lost for a while tells what it has, and keeps it', async () => {
   const world = await openGroupWorld('direct');

@@ -32,8 +32,9 @@ const functions = { produce: 'produce', fetch: 'fetch', topics: 'topics', group:
 
 export interface TestClient {
   readonly client: Millrace;
-  /** From now on nothing gets through, as when its process was killed. */
+  /** From now on nothing gets through, as when its process was killed, or frozen until `revive`. */
   kill(): void;
+  revive(): void;
   /** What is sent from now on, by the end of its path. */
   readonly sent: TransportRequest[];
   /** Whether the client has let go of its transport. */
@@ -102,6 +103,9 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
       kill() {
         isDead = true;
       },
+      revive() {
+        isDead = false;
+      },
       failNext(pathEnd, error, { isApplied = false } = {}) {
         failures.push({ pathEnd, error, isApplied });
       },
@@ -128,6 +132,12 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
   }
 
   return { openClient, fill, throwOut, join };
+}
+
+/** Of the first consumer of a client. */
+export function memberIdOf({ sent }: TestClient): string {
+  const heartbeat = sent.find(({ path }) => path.endsWith('/heartbeat'));
+  return (JSON.parse(Buffer.concat(heartbeat?.body ?? []).toString()) as { memberId: string }).memberId;
 }
 
 /** Waits until it is true, for ten seconds at most. */
