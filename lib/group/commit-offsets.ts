@@ -102,7 +102,7 @@ async function usableHead(deps: GroupDeps, groupId: GroupId): Promise<GroupHead 
     return undefined;
   }
   // Perhaps of members that are members no longer.
-  if (head.memberCount > 0) return (await emptiedGroup(deps, groupId)) ?? head;
+  if (head.memberCount > 0) return (await emptiedGroup(deps, groupId))?.group ?? head;
   const used = usedGroup(head, nowMs);
   if (used === head) return head;
   const group = { ...used, members: [], topics: [] };

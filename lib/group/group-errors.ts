@@ -3,6 +3,7 @@
 import { type Effect, LogError } from '../errors.ts';
 import type { GroupId, InstanceId, MemberId, Partition, TopicName } from '../ids.ts';
 import { groupMembersMax } from '../limits.ts';
+import type { SeenGroup } from '../store/group-store.ts';
 import type { MemberSession } from '../store/items.ts';
 
 export function unknownMember(groupId: GroupId, memberId: MemberId): LogError {
@@ -32,18 +33,29 @@ export function unreleasedInstance(groupId: GroupId, instanceId: InstanceId, mem
   );
 }
 
-/** `effect`: of what was begun before somebody joined. */
+/** Who left for a while is a member until the session is over, and cannot be stopped. */
 export function nonEmptyGroup(
-  groupId: GroupId,
-  memberCount: number,
+  { group: { groupId, memberCount }, sessions }: SeenGroup,
   what: 'reset' | 'deleted',
-  effect: Effect = 'none',
 ): LogError {
+  const away = sessions.filter(({ state }) => state === 'AWAY');
+  const untilMs = Math.max(...away.map(({ seenAt, sessionTimeoutMs }) => seenAt + sessionTimeoutMs));
+  const told =
+    away.length === 0
+      ? ''
+      : away.length === memberCount
+        ? `, away until ${new Date(untilMs).toISOString()}`
+        : `, ${away.length} of them away`;
   return new LogError(
     'NON_EMPTY_GROUP',
-    `group ${groupId} has ${members(memberCount)}, and can be ${what} only when it has none`,
-    { details: { memberCount }, effect },
+    `group ${groupId} has ${members(memberCount)}${told}, and can be ${what} only when it has none`,
+    { details: { memberCount } },
   );
+}
+
+/** Offsets that were set before that stay so. */
+export function joinedMeanwhile(groupId: GroupId, effect: Effect): LogError {
+  return new LogError('NON_EMPTY_GROUP', `a member joined group ${groupId} while it was being reset`, { effect });
 }
 
 /** For those who commit without being a member. */

@@ -10,7 +10,7 @@ import { isPartitionOf, unknownPartition } from '../topic/topics.ts';
 import { commitOutside, createCommitOffsets } from './commit-offsets.ts';
 import { emptiedGroup } from './emptied-group.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
-import { givenTwice, nonEmptyGroup, unknownGroup } from './group-errors.ts';
+import { givenTwice, joinedMeanwhile, nonEmptyGroup, unknownGroup } from './group-errors.ts';
 import { areOffsetsExpired, assignorOf } from './group-plan.ts';
 import { lookUpTopics, namedPartitions } from './group-topics.ts';
 import { createHeartbeat } from './heartbeat.ts';
@@ -111,8 +111,8 @@ export function createGroups(deps: GroupDeps): Groups {
       if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
       if (partitions.indexOf(partition) < index) throw givenTwice(request.topic, partition);
     }
-    const group = await emptiedGroup(deps, groupId);
-    if (group !== undefined && group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount, 'reset');
+    const emptied = await emptiedGroup(deps, groupId);
+    if (emptied !== undefined && emptied.group.memberCount > 0) throw nonEmptyGroup(emptied, 'reset');
     const before = new Map(
       (await fetchOffsets({ groupId, topics: [request.topic] })).map(({ partition, offset }) => [partition, offset]),
     );
@@ -127,13 +127,9 @@ export function createGroups(deps: GroupDeps): Groups {
       }),
     );
     const commits = found.flat();
-    const refused = (await commitOutside(deps, groupId, commits)).flatMap((error) => error ?? []);
-    const [first] = refused;
-    if (first !== undefined) {
-      // Somebody joined meanwhile; what was set before that stays so.
-      const { memberCount } = first.details as { readonly memberCount: number };
-      throw nonEmptyGroup(groupId, memberCount, 'reset', refused.length < commits.length ? 'unknown' : 'none');
-    }
+    const errors = await commitOutside(deps, groupId, commits);
+    const refusedCount = errors.filter((error) => error !== undefined).length;
+    if (refusedCount > 0) throw joinedMeanwhile(groupId, refusedCount < commits.length ? 'unknown' : 'none');
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
       return { topic: request.topic, partition, offset, metadata, committedAt };
@@ -155,10 +151,10 @@ export function createGroups(deps: GroupDeps): Groups {
 
   async function remove(groupId: GroupId): Promise<void> {
     const attempt = async (): Promise<true | undefined> => {
-      const group = await emptiedGroup(deps, groupId);
-      if (group === undefined) throw unknownGroup(groupId);
-      if (group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount, 'deleted');
-      const { members: _, topics: __, ...head } = group;
+      const seen = await emptiedGroup(deps, groupId);
+      if (seen === undefined) throw unknownGroup(groupId);
+      if (seen.group.memberCount > 0) throw nonEmptyGroup(seen, 'deleted');
+      const { members: _, topics: __, ...head } = seen.group;
       return (await groupStore.deleteGroup(head)) === 'deleted' ? true : undefined;
     };
     await untilDone(deps, groupId, attempt, 'unknown');

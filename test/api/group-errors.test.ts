@@ -169,6 +169,25 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
       },
       'group billing has 2 members, and can be reset only when it has none',
     ],
+    [
+      'a reset while one is away',
+      async ({ beat, join, reset }) => {
+        await join('m2', { instanceId: 'i2' });
+        await beat({ memberId: 'm2', memberEpoch: -2 });
+        return await reset({ to: 'earliest' });
+      },
+      'group billing has 2 members, 1 of them away, and can be reset only when it has none',
+    ],
+    [
+      'a delete while all are away',
+      async ({ beat, join, call }) => {
+        await join('m2', { instanceId: 'i2', sessionTimeoutMs: 60_000 });
+        await beat({ memberId: 'm2', memberEpoch: -2 });
+        await beat({ memberId: 'm1', memberEpoch: -1 });
+        return await call('DELETE', '/v1/groups/billing');
+      },
+      'group billing has 1 member, away until 1970-01-01T00:17:40.000Z, and can be deleted only when it has none',
+    ],
   ],
   GROUP_ID_NOT_FOUND: [
     ['a description of nothing', ({ call }) => call('GET', '/v1/groups/audit'), 'group audit does not exist'],
@@ -496,7 +515,7 @@ test('a reset that a member comes into says that it may have been done in part',
     status: 409,
     code: 'NON_EMPTY_GROUP',
     effect: 'unknown',
-    detail: 'group billing has 1 member, and can be reset only when it has none',
+    detail: 'a member joined group billing while it was being reset',
   });
   expect((await world.call('GET', offsets)).json.offsets).toMatchObject([{ partition: 0 }]);
 });
