@@ -26,7 +26,7 @@ export const errorTable = {
   ],
   INVALID_GROUP_ID: [24, false, 400, 'none', 'Use 1 to 249 of the characters a-z A-Z 0-9 . _ - in a group id.'],
   UNKNOWN_MEMBER_ID: [25, false, 404, 'none', 'The member is not in the group, or no longer; join again with epoch 0.'],
-  TOPIC_AUTHORIZATION_FAILED: [29, false, 403, 'none', 'Ask the owner of the topic for access.'],
+  TOPIC_AUTHORIZATION_FAILED: [29, false, 403, 'none', 'Ask the owner of the topic, or of the group, for access.'],
   INVALID_TIMESTAMP: [32, false, 400, 'none', 'Check the clock of the producer, or the timestamp limits of the topic.'],
   UNSUPPORTED_VERSION: [35, false, 400, 'none', 'Send record batches of format v2 (magic 2).'],
   TOPIC_ALREADY_EXISTS: [36, false, 409, 'none', 'Choose another name, or alter the topic that is there.'],
