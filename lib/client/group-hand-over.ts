@@ -5,16 +5,25 @@
  * Callbacks of the user are told of one thing after the other.
  */
 
+import { isLogError, LogError } from '../errors.ts';
 import { callJson } from './api-calls.ts';
 import type { GroupCommits } from './group-commits.ts';
 import { failingMsMax, type GroupConsumerDeps, lastCommitMsMax, retrying } from './group-consumer-deps.ts';
 import type { GroupFetcher } from './group-fetcher.ts';
 import { type Assignment, groupPath } from './group-member.ts';
-import type { LostPartition } from './group-options.ts';
-import { OwnedPartition } from './owned-partition.ts';
+import type { LostPartition, TopicPartition } from './group-options.ts';
+import { nameOf, OwnedPartition } from './owned-partition.ts';
 
 /** Topics that are named in one request. */
 const topicsNamedMax = 20;
+/** A topic that is not there is asked for again after this. */
+const unknownTopicDelayMs = 1_000;
+
+interface Begin {
+  readonly one: OwnedPartition;
+  readonly committed: number | undefined;
+  readonly offset: number | undefined;
+}
 
 export class GroupHandOver {
   readonly #deps: GroupConsumerDeps;
@@ -76,30 +85,58 @@ export class GroupHandOver {
   }
 
   async #takeOver(added: readonly OwnedPartition[]): Promise<void> {
-    const { held, options, stopped, transport } = this.#deps;
-    const topics = [...new Set(added.map(({ topic }) => topic))];
+    const { held, options } = this.#deps;
+    const begins = await retrying(this.#deps, { signal: this.#deps.stopped, timeMsMax: failingMsMax }, async () => {
+      const committed = await this.#committed(added);
+      return await Promise.all(added.map((one) => this.#beginOf(one, committed.get(nameOf(one)))));
+    });
+    const found = (begins ?? []).filter(({ one }) => one.state === 'starting');
+    const here = found.flatMap(({ offset, ...rest }) => (offset === undefined ? [] : [{ ...rest, offset }]));
+    this.#takeOverLater(found.filter(({ offset }) => offset === undefined).map(({ one }) => one));
+    if (here.length === 0) return;
+    for (const { one } of here) one.isAnnounced = true;
+    await options.onAssigned?.(here.map(({ one }) => one.place));
+    for (const { one, offset, committed } of here) if (one.state === 'starting') one.begin(offset, committed);
+    held.changed();
+  }
+
+  /** What the group has committed in the topics of these, by name of the partition. */
+  async #committed(partitions: readonly OwnedPartition[]): Promise<ReadonlyMap<string, number>> {
+    const { options, stopped, transport } = this.#deps;
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
     // The names of many do not fit into the head of a request; then it is all that the group has.
     const query: Record<string, string> = topics.length > topicsNamedMax ? {} : { topic: topics.join(',') };
-    const begins = await retrying(this.#deps, { signal: stopped, timeMsMax: failingMsMax }, async () => {
-      const { offsets } = await callJson<{ offsets: { topic: string; partition: number; offset: number }[] }>(
-        transport,
-        'GET',
-        groupPath(options.group, '/offsets'),
-        { query, role: 'consumer', signal: stopped },
-      );
-      return Promise.all(
-        added.map(async (one) => {
-          const found = offsets.find(({ topic, partition }) => topic === one.topic && partition === one.partition);
-          return [one, found?.offset ?? (await this.#fetcher.startOf(one)), found?.offset] as const;
-        }),
-      );
-    });
-    const here = (begins ?? []).filter(([{ state }]) => state === 'starting');
-    if (here.length === 0) return;
-    for (const [one] of here) one.isAnnounced = true;
-    await options.onAssigned?.(here.map(([{ place }]) => place));
-    for (const [one, offset, committed] of here) if (one.state === 'starting') one.begin(offset, committed);
-    held.changed();
+    const path = groupPath(options.group, '/offsets');
+    const { offsets } = await callJson<{ offsets: readonly (TopicPartition & { readonly offset: number })[] }>(
+      transport,
+      'GET',
+      path,
+      { query, role: 'consumer', signal: stopped },
+    );
+    return new Map(offsets.map((one) => [nameOf(one), one.offset]));
+  }
+
+  /** No offset: the topic is not there, or not yet for whoever was asked. */
+  async #beginOf(one: OwnedPartition, committed: number | undefined): Promise<Begin> {
+    try {
+      return { one, committed, offset: committed ?? (await this.#fetcher.startOf(one)) };
+    } catch (error) {
+      if (!isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+      const nowMs = this.#deps.clock.nowMs();
+      one.failingSinceMs ??= nowMs;
+      // Of a topic that was deleted the group hears within a minute, and takes it away.
+      if (nowMs - one.failingSinceMs >= failingMsMax)
+        throw new LogError(error.code, error.message, { retriable: false });
+      return { one, committed, offset: undefined };
+    }
+  }
+
+  /** Nobody waits for these. */
+  async #takeOverLater(partitions: readonly OwnedPartition[]): Promise<void> {
+    if (partitions.length === 0) return;
+    await this.#deps.clock.sleep(unknownTopicDelayMs, this.#deps.stopped);
+    const left = partitions.filter(({ state }) => state === 'starting');
+    if (left.length > 0 && !this.#deps.stopped.aborted) this.#change(() => this.#takeOver(left));
   }
 
   async #giveUp(revoked: readonly OwnedPartition[]): Promise<void> {

@@ -2,7 +2,7 @@
 
 import type { Assignment } from './group-member.ts';
 import type { TopicPartition } from './group-options.ts';
-import { Bell, type OwnedPartition } from './owned-partition.ts';
+import { Bell, nameOf, type OwnedPartition } from './owned-partition.ts';
 
 /** One that somebody is at; it may be another member's already. */
 export interface AtHand {
@@ -132,6 +132,3 @@ export class HeldPartitions implements Iterable<OwnedPartition> {
     this.#onChange();
   }
 }
-
-/** As its user knows it: also one that is not there, or not yet. */
-const nameOf = ({ topic, partition }: TopicPartition) => `${topic}/${partition}`;

@@ -69,6 +69,11 @@ export class OwnedPartition implements TopicPartition {
   }
 }
 
+/** As its user knows it: of a topic that was made again it is the same. */
+export function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
+
 /** A wait that others end. */
 export class Bell {
   #ringing = Promise.withResolvers<void>();

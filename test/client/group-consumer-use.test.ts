@@ -1,7 +1,13 @@
 /** What the user of a consumer in a group can ask for: topics, where to begin, batches, concurrency, commits by hand. */
 
 import { describe, expect, test } from 'vitest';
-import { type GroupConsumer, type GroupConsumerOptions, Millrace, type Subscription } from '../../lib/client/index.ts';
+import {
+  type GroupConsumer,
+  type GroupConsumerOptions,
+  LogError,
+  Millrace,
+  type Subscription,
+} from '../../lib/client/index.ts';
 import { makeTransport } from '../../lib/client/transport.ts';
 import { clock, memberIdOf, openGroupWorld, until } from './group-fixture.ts';
 
@@ -30,6 +36,31 @@ test('a list of topics is read as one, and what is committed is told of each', a
     ['orders', 1, 3],
     ['returns', 0, 4],
   ]);
+});
+
+// A topic was deleted after it was assigned and before its first offset was found. Until the group noticed nothing else was
+// read either, and a minute later the consumer ended with UNKNOWN_TOPIC_OR_PARTITION.
+test('a topic that goes before it is begun with keeps nobody from the others, and ends nothing', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 5);
+  await world.fill('returns', 1, 5);
+  const { client, failNext, sent } = world.openClient();
+  const gone = new LogError('UNKNOWN_TOPIC_OR_PARTITION', 'topic returns does not exist');
+  for (let count = 0; count < 1_000; count += 1) failNext('returns/partitions/0/offsets', gone);
+  const seen: string[] = [];
+  const consumer = client.consumer(['orders', 'returns'], { group: 'billing' });
+  const done = consumer.each(({ topic, valueText }) => void seen.push(`${topic} ${valueText}`));
+  done.catch(() => {});
+  const startedAtMs = clock.nowMs();
+  await until(() => seen.length === 5, 'the other topic is read');
+  expect(clock.nowMs() - startedAtMs).toBeLessThan(20_000);
+  expect(sent.some(({ path }) => path.endsWith('returns/partitions/0/offsets'))).toBe(true);
+  await client.admin.deleteTopic('returns');
+  await clock.sleep(150_000);
+  expect(seen.filter((value) => value.startsWith('orders')).length).toBe(5);
+  expect(consumer.assignment).toEqual([{ topic: 'orders', partition: 0 }]);
+  await consumer.close();
+  await done;
 });
 
 describe('where nothing is committed', () => {
