@@ -81,7 +81,10 @@ export const resetOffsetsBody = z.strictObject({
   topic: z.string(),
   partitions: z.array(partition).min(1).max(partitionCountMax).optional(),
   to: z
-    .union([z.literal('earliest'), z.literal('latest'), z.int().min(0), z.strictObject({ shift: z.int() })])
+    .union(
+      [z.literal('earliest'), z.literal('latest'), z.int().min(0), z.strictObject({ shift: z.int() })],
+      'use "earliest", "latest", milliseconds since the Unix epoch, or {"shift":-10}',
+    )
     .meta({ description: '`earliest`, `latest`, milliseconds since the Unix epoch, or {"shift": -10}' }),
 });
 

@@ -137,14 +137,24 @@ function parseJson(text: string): unknown {
 }
 
 function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: string): z.infer<Schema> {
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { reportInput: true });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`));
   const at = path.join('').replace(/^\./, '') || root;
   const text = issue?.message ?? 'is wrong';
-  throw new LogError('INVALID_REQUEST', `${at.slice(0, 120)}: ${text.charAt(0).toLowerCase()}${text.slice(1, 300)}`);
+  throw new LogError(
+    'INVALID_REQUEST',
+    `${at.slice(0, 120)}${seen(issue?.input)}: ${text.charAt(0).toLowerCase()}${text.slice(1, 300)}`,
+  );
 }
+
+/** A number, or a short text. What is larger would not help, and what is absent the message tells. */
+function seen(input: unknown): string {
+  const isTold = typeof input === 'number' || (typeof input === 'string' && input.length <= seenLengthMax);
+  return isTold ? ` ${JSON.stringify(input)}` : '';
+}
+const seenLengthMax = 80;
 
 // ---- out
 

@@ -23,19 +23,27 @@ export function addGroupsCommand(program: Command): void {
     .description('Lists, describes, resets and deletes consumer groups.');
   groups.addHelpText(
     'after',
-    `
-Examples:
-  millrace groups list
-  millrace groups describe billing --watch
-  millrace groups reset billing --topic orders --to earliest
-  millrace groups reset billing --topic orders --partition 0,2 --to -10
-  millrace groups describe billing --json | jq '[.partitions[].lag] | add'`,
+    examples(
+      'list',
+      'describe billing --watch',
+      'reset billing --topic orders --to earliest',
+      'reset billing --topic orders --partition 0,2 --to -10',
+      "describe billing --json | jq '[.partitions[].lag] | add'",
+    ),
   );
 
-  leaf(groups, 'list', 'list the groups').action(listGroups);
+  leaf(groups, 'list', 'list the groups')
+    .addHelpText('after', examples('list', "list --json | jq -r '.groups[].groupId'"))
+    .action(listGroups);
   leaf(groups, 'describe', 'show members, committed offsets and lag of a group', '<group>')
     .option('--watch', 'show it again and again until Ctrl-C')
     .option('--interval <seconds>', 'with --watch: how often (default: 2)', parseWhole(1, 3600))
+    .addHelpText(
+      'after',
+      `
+COMMITTED is the next offset that the group reads, LAG the records from there to HIGH WATERMARK; - where nothing is committed.
+${examples('describe billing', 'describe billing --watch --interval 5', "describe billing --json | jq '[.partitions[].lag] | add'")}`,
+    )
     .action(describeGroup);
   leaf(groups, 'reset', 'set the committed offsets of a group that has no members', '<group>')
     .requiredOption('--topic <topic>', 'of this topic', parseTopicArgument)
@@ -48,17 +56,21 @@ Examples:
       `
 A time is ISO 8601 (2026-01-31, 2026-01-31T08:00Z), milliseconds (@1700000000000) or back from now (-90s, -1h, -7d): the
 first record as young as that.
-
-Examples:
-  millrace groups reset billing --topic orders --to earliest
-  millrace groups reset billing --topic orders --to -1h
-  millrace groups reset billing --topic orders --partition 3 --to +1`,
+${examples(
+  'reset billing --topic orders --to earliest',
+  'reset billing --topic orders --to -1h',
+  'reset billing --topic orders --partition 3 --to +1',
+)}`,
     )
     .action(resetGroup);
   leaf(groups, 'delete', 'delete a group that has no members, and its committed offsets', '<group>')
     .option('--yes', 'do not ask')
+    .addHelpText('after', examples('delete billing', 'delete billing --yes --json'))
     .action(deleteGroup);
 }
+
+const examples = (...lines: readonly string[]) =>
+  ['', 'Examples:', ...lines.map((line) => `  millrace groups ${line}`)].join('\n');
 
 function leaf(groups: Command, name: string, summary: string, argument?: string): Command {
   const command = groups.command(name).description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`);
@@ -143,6 +155,8 @@ function descriptionText({ groupId, state, assignor, groupEpoch, members, partit
     one.memberId ?? '-',
   ]);
   const lag = partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
+  const unknownCount = partitions.filter((one) => one.lag === undefined).length;
+  const unknown = `, and ${unknownCount} partition${unknownCount === 1 ? '' : 's'} without a committed offset`;
   const tables = [
     memberRows.length > 0 && formatTable(['MEMBER', 'INSTANCE', 'STATE', 'EPOCH', 'PARTITIONS', 'SEEN'], memberRows),
     partitionRows.length > 0 &&
@@ -153,7 +167,7 @@ function descriptionText({ groupId, state, assignor, groupEpoch, members, partit
     `state     ${state}`,
     `assignor  ${assignor}`,
     `epoch     ${groupEpoch}`,
-    `lag       ${lag}`,
+    `lag       ${lag}${unknownCount > 0 ? unknown : ''}`,
   ].join('\n');
   return [head, ...tables.filter((table) => table !== false)].join('\n\n');
 }

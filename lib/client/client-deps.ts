@@ -13,6 +13,6 @@ export interface ClientDeps {
   readonly randomBytes: RandomBytes;
   /** Aborted when the client closes. */
   readonly closing: AbortSignal;
-  /** The producers that have records without an outcome; only these keep the client from closing. */
+  /** Producers that have records without an outcome, and members of groups: only these keep the client from closing. */
   readonly busy: Set<Flushable>;
 }

@@ -6,30 +6,18 @@
 import { isLogError, type LogError } from '../errors.ts';
 import { MiB } from '../limits.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
-import type { ClientDeps } from './client-deps.ts';
 import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
-import { type GroupConsumerOptions, groupDefaults } from './group-options.ts';
-import type { Bell, OwnedPartition } from './owned-partition.ts';
+import { failingMsMax, type GroupConsumerDeps } from './group-consumer-deps.ts';
+import { groupDefaults } from './group-options.ts';
+import type { OwnedPartition } from './owned-partition.ts';
 import { logLimits } from './transport.ts';
 
-/** A consumer gives up after it could not reach the log for this long. */
-export const failingMsMax = 120_000;
 const answersHeldMax = 2;
 /** Nothing more is fetched while this much waits; soft by one answer for each topic. */
 const queuedBytesMax = 32 * MiB;
 
-export interface FetcherDeps extends ClientDeps {
-  readonly owned: ReadonlyMap<string, OwnedPartition>;
-  readonly isPaused: (partition: OwnedPartition) => boolean;
-  /** Rung whenever what is owned, held or paused has changed, and by this when something was fetched. */
-  readonly bell: Bell;
-  readonly stopped: AbortSignal;
-  readonly fail: (error: unknown) => void;
-}
-
 export class GroupFetcher {
-  readonly #deps: FetcherDeps;
-  readonly #options: GroupConsumerOptions;
+  readonly #deps: GroupConsumerDeps;
   readonly #partitionsMax: number;
   /** The topics that have a loop, and the fetch that is under way there. */
   readonly #polls = new Map<
@@ -39,17 +27,16 @@ export class GroupFetcher {
   readonly #loops = new Set<string>();
   #maxBytes: number;
 
-  constructor(deps: FetcherDeps, options: GroupConsumerOptions) {
+  constructor(deps: GroupConsumerDeps) {
     const { fetchBytesMax, fetchPartitionsMax } = deps.transport.limits ?? logLimits;
     this.#deps = deps;
-    this.#options = options;
     this.#partitionsMax = fetchPartitionsMax;
-    this.#maxBytes = Math.min(options.maxBytes ?? 4 * MiB, fetchBytesMax);
+    this.#maxBytes = Math.min(deps.options.maxBytes ?? 4 * MiB, fetchBytesMax);
   }
 
   /** To be called when what is owned, held or paused has changed: a fetch that waits without one that is wanted starts over. */
   update(): void {
-    for (const topic of new Set([...this.#deps.owned.values()].map((one) => one.topic))) {
+    for (const topic of new Set([...this.#deps.held].map((one) => one.topic))) {
       if (!this.#loops.has(topic)) {
         this.#loops.add(topic);
         this.#run(topic).catch(this.#deps.fail);
@@ -60,16 +47,17 @@ export class GroupFetcher {
   }
 
   #of(topic: string): OwnedPartition[] {
-    return [...this.#deps.owned.values()].filter((one) => one.topic === topic);
+    return [...this.#deps.held].filter((one) => one.topic === topic);
   }
 
   #wanted(topic: string): OwnedPartition[] {
-    const { follow = true } = this.#options;
+    const { held, options } = this.#deps;
+    const { follow = true } = options;
     if (this.#queuedBytes() >= queuedBytesMax) return [];
     return this.#of(topic).filter(
       (one) =>
         one.state === 'active' &&
-        !this.#deps.isPaused(one) &&
+        !held.isPaused(one) &&
         (follow || !one.isAtEnd) &&
         one.queue.length + (one.isHeld ? 1 : 0) < answersHeldMax,
     );
@@ -78,19 +66,19 @@ export class GroupFetcher {
   /** What is paused does not count: it would keep the others from going on. */
   #queuedBytes(): number {
     let bytes = 0;
-    for (const one of this.#deps.owned.values()) {
-      if (this.#deps.isPaused(one)) continue;
+    for (const one of this.#deps.held) {
+      if (this.#deps.held.isPaused(one)) continue;
       for (const { batches } of one.queue) for (const { byteLength } of batches) bytes += byteLength;
     }
     return bytes;
   }
 
   async #run(topic: string): Promise<void> {
-    const { bell, stopped, clock, randomBytes } = this.#deps;
+    const { held, stopped, clock, randomBytes } = this.#deps;
     let failures = 0;
     let failingSinceMs: number | undefined;
     while (!stopped.aborted && this.#of(topic).length > 0) {
-      const changed = bell.next();
+      const changed = held.bell.next();
       const wanted = this.#wanted(topic);
       if (wanted.length === 0) {
         await changed;
@@ -118,7 +106,7 @@ export class GroupFetcher {
 
   /** Gives a failure of a single partition that can pass. */
   async #fetch(topic: string, asked: readonly OwnedPartition[], wantedCount: number): Promise<LogError | undefined> {
-    const { follow = true, maxWaitMs = groupDefaults.maxWaitMs } = this.#options;
+    const { follow = true, maxWaitMs = groupDefaults.maxWaitMs } = this.#deps.options;
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#deps.stopped]);
     const keys = new Set(asked.map(({ key }) => key));
@@ -143,7 +131,7 @@ export class GroupFetcher {
       if ('error' in answer) failure = (await this.#failed(one, answer.error)) ?? failure;
       else this.#take(one, answer, isEmpty);
     }
-    this.#deps.bell.ring();
+    this.#deps.held.bell.ring();
     return failure;
   }
 
@@ -170,8 +158,8 @@ export class GroupFetcher {
 
   /** Where `from` begins. */
   async startOf({ topic, partition }: OwnedPartition): Promise<number> {
-    const { from = 'earliest' } = this.#options;
-    const { transport, stopped } = this.#deps;
+    const { transport, stopped, options } = this.#deps;
+    const { from = 'earliest' } = options;
     const path = topicPath(topic, `/partitions/${partition}/offsets`);
     const ask = (timestamp: string) =>
       callJson<{ offset: number | null }>(transport, 'GET', path, { query: { timestamp }, signal: stopped });

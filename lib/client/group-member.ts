@@ -1,11 +1,13 @@
 /** One member of a group, as the log sees it: join, heartbeat, commit, leave. Keeps its epoch; runs nothing by itself. */
 
+import { randomUuid } from '../clock.ts';
 import { isLogError, type LogError } from '../errors.ts';
 import { commitOffsetsMax, rebalanceTimeoutMsMax, rebalanceTimeoutMsMin } from '../limits.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
 import { callJson, errorOf, parseBody, requestTimeoutMs } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { type GroupConsumerOptions, groupDefaults, type TopicPartition } from './group-options.ts';
+import { Bell } from './owned-partition.ts';
 
 /** By topic; each partition once. */
 export type Assignment = readonly {
@@ -33,6 +35,9 @@ export function isFencing(error: unknown): boolean {
 
 export class GroupMember {
   readonly sessionTimeoutMs: number;
+  /** Rung when the next heartbeat should not wait; `isDue` until it is sent. */
+  readonly due = new Bell();
+  isDue = false;
   readonly #deps: ClientDeps;
   readonly #options: GroupConsumerOptions;
   readonly #memberId: string;
@@ -40,6 +45,7 @@ export class GroupMember {
   /** Counts how often it had to forget: an answer to what was sent before is of no use. */
   #life = 0;
   #hasJoined = false;
+  #wasMember = false;
   /** When the last heartbeat that was answered was sent: the log has heard of this member since. */
   #heardMs = Number.NEGATIVE_INFINITY;
   #mustTellOwned = false;
@@ -48,8 +54,13 @@ export class GroupMember {
   constructor(deps: ClientDeps, options: GroupConsumerOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#memberId = randomUuid(deps);
+    this.#memberId = randomUuid(deps.randomBytes);
     this.sessionTimeoutMs = options.sessionTimeoutMs ?? groupDefaults.sessionTimeoutMs;
+  }
+
+  /** Whether the log has ever taken it for a member. */
+  get wasMember(): boolean {
+    return this.#wasMember;
   }
 
   get isMember(): boolean {
@@ -64,6 +75,7 @@ export class GroupMember {
   /** Something was given up: the next heartbeat says what is left. */
   tellOwned(): void {
     this.#mustTellOwned = true;
+    this.#hurry();
   }
 
   /** It has nothing any more; the next heartbeat joins. */
@@ -71,9 +83,16 @@ export class GroupMember {
     this.#epoch = 0;
     this.#life += 1;
     this.#mustTellOwned = false;
+    this.#hurry();
+  }
+
+  #hurry(): void {
+    this.isDue = true;
+    this.due.ring();
   }
 
   async heartbeat(topics: readonly string[], owned: () => Assignment, signal: AbortSignal): Promise<HeartbeatReply> {
+    this.isDue = false;
     const sentAtMs = this.#deps.clock.nowMs();
     const life = this.#life;
     const isToldTopics = String(topics) === String(this.#toldTopics);
@@ -90,6 +109,7 @@ export class GroupMember {
       const reply = await this.#send(this.#epoch, json, { signal, timeoutMs });
       if (life !== this.#life) return { heartbeatIntervalMs: 0 };
       this.#epoch = reply.memberEpoch;
+      this.#wasMember = true;
       this.#heardMs = sentAtMs;
       this.#toldTopics = topics;
       return reply;
@@ -158,14 +178,4 @@ export class GroupMember {
 
 export function groupPath(group: string, rest = ''): string {
   return `/v1/groups/${encodeURIComponent(group)}${rest}`;
-}
-
-/** Version 4, RFC 9562. */
-function randomUuid({ randomBytes }: ClientDeps): string {
-  const bytes = randomBytes(new Uint8Array(16));
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return Buffer.from(bytes)
-    .toString('hex')
-    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

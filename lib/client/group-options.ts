@@ -1,5 +1,9 @@
 /** What the user of a consumer in a group says, and is told. */
 
+import { LogError } from '../errors.ts';
+import { parseGroupId, parseInstanceId, parseTopicName } from '../ids.ts';
+import { fetchWaitMsMax, sessionTimeoutMsMax, sessionTimeoutMsMin } from '../limits.ts';
+
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
@@ -69,3 +73,30 @@ export const groupDefaults = {
   processingTimeoutMs: 300_000,
   maxWaitMs: 5_000,
 } as const;
+
+/** What is allowed, from and to. */
+const wholeNumbers = {
+  autoCommitIntervalMs: [1, Number.POSITIVE_INFINITY],
+  concurrency: [1, Number.POSITIVE_INFINITY],
+  maxBytes: [1, Number.POSITIVE_INFINITY],
+  maxWaitMs: [0, fetchWaitMsMax],
+  processingTimeoutMs: [1, Number.POSITIVE_INFINITY],
+  sessionTimeoutMs: [sessionTimeoutMsMin, sessionTimeoutMsMax],
+} as const;
+
+/** Throws for what no consumer can be, before anything is sent: much of it would else be a consumer that reads nothing. */
+export function checkGroupConsumer(subscription: Subscription, options: GroupConsumerOptions): void {
+  parseGroupId(options.group);
+  if (options.instanceId !== undefined) parseInstanceId(options.instanceId);
+  const topics = subscription instanceof RegExp ? undefined : [subscription].flat();
+  for (const topic of topics ?? []) parseTopicName(topic);
+  if (topics?.length === 0) {
+    throw new LogError('INVALID_REQUEST', `a consumer of group ${options.group} reads no topic; name at least one`);
+  }
+  for (const [name, [min, max]] of Object.entries(wholeNumbers)) {
+    const value = options[name as keyof typeof wholeNumbers];
+    if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) continue;
+    const range = max === Number.POSITIVE_INFINITY ? `from ${min} on` : `from ${min} to ${max}`;
+    throw new LogError('INVALID_REQUEST', `${name} is ${value}, allowed is a whole number ${range}`);
+  }
+}

@@ -64,11 +64,12 @@ export class Millrace {
     throw new LogError('INVALID_REQUEST', 'a consumer without a group reads one topic; give a group for several');
   }
 
-  /** Ends the consumers, flushes the producers, lets go of connections. */
+  /** Ends the consumers, flushes the producers, lets go of connections. Throws when a member's last commit fails. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([...this.#deps.busy].map((producer) => producer.flush()));
+    const ended = await Promise.allSettled([...this.#deps.busy].map((one) => one.flush()));
     await this.#deps.transport.close();
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

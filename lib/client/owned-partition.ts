@@ -41,6 +41,10 @@ export class OwnedPartition implements TopicPartition {
     return `${this.topicId}/${this.partition}`;
   }
 
+  get place(): TopicPartition {
+    return { topic: this.topic, partition: this.partition };
+  }
+
   get offsetToCommit(): number | undefined {
     return this.done === this.committed ? undefined : this.done;
   }
@@ -63,6 +67,11 @@ export class OwnedPartition implements TopicPartition {
     this.state = state;
     this.queue.length = 0;
   }
+}
+
+/** As its user knows it: of a topic that was made again it is the same. */
+export function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
 }
 
 /** A wait that others end. */

@@ -11,7 +11,7 @@ import type { Committer, OffsetCommit, OffsetOutcome } from '../store/group-stor
 import type { GroupHead, GroupTopic, OffsetItem } from '../store/items.ts';
 import { emptiedGroup } from './emptied-group.ts';
 import { firstVersion, type GroupDeps, untilDone } from './group-deps.ts';
-import { unknownMember } from './group-errors.ts';
+import { givenTwice, ownedByMembers, unknownMember } from './group-errors.ts';
 import { newGroup, usedGroup } from './group-plan.ts';
 import { lookUpTopics } from './group-topics.ts';
 
@@ -25,14 +25,15 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
       deps.topics,
       offsets.map(({ topic }) => topic),
     );
-    const checked = offsets.map((entry) => check(entry, topics));
-    const commits = checked.flatMap((one) => ('commit' in one ? [one.commit] : []));
-    const outcomes =
-      member === undefined ? await commitOutside(deps, groupId, commits) : await commitAs(groupId, member, commits);
+    const checked = offsets.map((entry) => ({ entry, ...check(entry, topics) }));
+    const good = checked.flatMap((one) => ('commit' in one ? [one] : []));
+    const commits = good.map(({ commit }) => commit);
+    const errors =
+      member === undefined ? await commitOutside(deps, groupId, commits) : await commitAs(groupId, member, good);
     let index = 0;
-    return offsets.map(({ topic, partition }, at): CommitOffsetsResult => {
-      const one = checked[at];
-      const error = one !== undefined && 'error' in one ? one.error : outcomes[index++];
+    return checked.map((one): CommitOffsetsResult => {
+      const { topic, partition } = one.entry;
+      const error = 'error' in one ? one.error : errors[index++];
       return error === undefined ? { topic, partition } : { topic, partition, error };
     });
   };
@@ -40,17 +41,19 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
   async function commitAs(
     groupId: GroupId,
     member: NonNullable<CommitOffsetsRequest['member']>,
-    commits: readonly OffsetCommit[],
+    checked: readonly { readonly entry: Entry; readonly commit: OffsetCommit }[],
   ): Promise<readonly (LogError | undefined)[]> {
+    const commits = checked.map(({ commit }) => commit);
     const outcomes = await groupStore.commitOffsets(groupId, member, commits, clock.nowMs());
     const isRefused = outcomes.some(({ outcome }) => outcome === 'refused');
     // What is committed is so, whatever becomes of the look for why the rest is not.
     const isMember = isRefused ? await hasMember(groupId, member.memberId).catch(logError) : true;
-    return outcomes.map((outcome) => {
-      if (outcome.outcome === 'committed') return undefined;
-      if (outcome.outcome === 'failed') return outcome.error;
+    return checked.map(({ entry }, index) => {
+      const outcome = outcomes[index];
+      if (outcome?.outcome === 'failed') return outcome.error;
+      if (outcome?.outcome !== 'refused') return undefined;
       if (isLogError(isMember)) return isMember;
-      return isMember ? stale(groupId, member, outcome.item) : unknownMember(groupId, member.memberId);
+      return isMember ? stale(groupId, member, entry, outcome.item) : unknownMember(groupId, member.memberId);
     });
   }
 
@@ -71,35 +74,35 @@ export async function commitOutside(
   groupId: GroupId,
   commits: readonly OffsetCommit[],
 ): Promise<readonly (LogError | undefined)[]> {
-  /** By place: a commit that is tried again is another object. */
-  const errors = new Map<string, LogError>();
-  let left: readonly OffsetCommit[] = commits;
+  const errors: (LogError | undefined)[] = commits.map(() => undefined);
+  let left = commits.map((commit, index) => ({ index, commit }));
   const attempt = async (): Promise<true | undefined> => {
     const head = await usableHead(deps, groupId);
     if (head === undefined) return undefined;
     if (head.memberCount > 0) {
-      for (const commit of left) errors.set(placeOf(commit), ownedByMembers(groupId, head.memberCount));
+      for (const { index } of left) errors[index] = ownedByMembers(groupId, head.memberCount);
       return true;
     }
     const committer: Committer = { groupEpoch: head.groupEpoch };
-    const outcomes = await deps.groupStore.commitOffsets(groupId, committer, left, deps.clock.nowMs());
-    for (const [index, commit] of left.entries()) {
-      const outcome = outcomes[index];
-      if (outcome?.outcome === 'failed') errors.set(placeOf(commit), outcome.error);
+    const asked = left.map(({ commit }) => commit);
+    const outcomes = await deps.groupStore.commitOffsets(groupId, committer, asked, deps.clock.nowMs());
+    for (const [at, { index }] of left.entries()) {
+      const outcome = outcomes[at];
+      if (outcome?.outcome === 'failed') errors[index] = outcome.error;
     }
     // Nobody was a member a moment ago: an owner that is there still has gone, or has only just come.
-    left = left.flatMap((commit, index) => refusedAgain(commit, outcomes[index]));
+    left = left.flatMap(({ index, commit }, at) =>
+      refusedAgain(commit, outcomes[at]).map((again) => ({ index, commit: again })),
+    );
     return left.length === 0 ? true : undefined;
   };
   await untilDone(deps, groupId, attempt).catch((error) => {
     // Where some are done the failure is that of the others.
     if (!isLogError(error) || left.length === commits.length) throw error;
-    for (const commit of left) errors.set(placeOf(commit), error);
+    for (const { index } of left) errors[index] = error;
   });
-  return commits.map((commit) => errors.get(placeOf(commit)));
+  return errors;
 }
-
-const placeOf = ({ topicId, partition }: OffsetCommit) => `${topicId}/${partition}`;
 
 function refusedAgain(commit: OffsetCommit, outcome: OffsetOutcome | undefined): OffsetCommit[] {
   if (outcome?.outcome !== 'refused') return [];
@@ -119,7 +122,7 @@ async function usableHead(deps: GroupDeps, groupId: GroupId): Promise<GroupHead 
     return undefined;
   }
   // Perhaps of members that are members no longer.
-  if (head.memberCount > 0) return (await emptiedGroup(deps, groupId)) ?? head;
+  if (head.memberCount > 0) return (await emptiedGroup(deps, groupId))?.group ?? head;
   const used = usedGroup(head, nowMs);
   if (used === head) return head;
   const group = { ...used, members: [], topics: [] };
@@ -151,18 +154,17 @@ function refuseTwice(offsets: readonly Entry[]): void {
   const seen = new Set<string>();
   for (const { topic, partition } of offsets) {
     const place: `${TopicName}/${number}` = `${topic}/${partition}`;
-    if (seen.has(place))
-      throw new LogError('INVALID_REQUEST', `partition ${partition} of topic ${topic} is given twice`);
+    if (seen.has(place)) throw givenTwice(topic, partition);
     seen.add(place);
   }
 }
 
 function stale(
   groupId: GroupId,
-  member: NonNullable<CommitOffsetsRequest['member']>,
+  { memberId, memberEpoch }: NonNullable<CommitOffsetsRequest['member']>,
+  { topic, partition }: Entry,
   item: OffsetItem | undefined,
 ): LogError {
-  const { memberId, memberEpoch } = member;
   const owner = item?.owner;
   const whose =
     owner === undefined
@@ -172,14 +174,7 @@ function stale(
         : 'is given to another member';
   return new LogError(
     'STALE_MEMBER_EPOCH',
-    `member ${memberId} of group ${groupId} commits at epoch ${memberEpoch} what ${whose}`,
+    `partition ${partition} of topic ${topic} ${whose}, member ${memberId} of group ${groupId} commits it at epoch ${memberEpoch}`,
     { details: { memberEpoch } },
-  );
-}
-
-function ownedByMembers(groupId: GroupId, memberCount: number): LogError {
-  return new LogError(
-    'UNKNOWN_MEMBER_ID',
-    `group ${groupId} has ${memberCount} members, and only they commit; join it, or commit with a member id`,
   );
 }

@@ -1,30 +1,34 @@
 /** Ends the sessions that are over, for those who come to a group without being in it. */
 
 import type { GroupId } from '../ids.ts';
-import type { Group } from '../store/items.ts';
+import type { SeenGroup } from '../store/group-store.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
 import { nextCheckAt, nextGroup } from './group-plan.ts';
 import { lookUpTopics } from './group-topics.ts';
 import { endedSessions } from './settle.ts';
 
 /** The group as it is then; undefined when there is none. */
-export async function emptiedGroup(deps: GroupDeps, groupId: GroupId): Promise<Group | undefined> {
+export async function emptiedGroup(deps: GroupDeps, groupId: GroupId): Promise<SeenGroup | undefined> {
   const { groupStore, clock } = deps;
-  const found = await untilDone(deps, groupId, async (): Promise<{ readonly group: Group | undefined } | undefined> => {
-    const seen = await groupStore.getGroup(groupId);
-    const nowMs = clock.nowMs();
-    const over = endedSessions(seen?.sessions ?? [], nowMs);
-    if (seen === undefined || over.size === 0) return { group: seen?.group };
-    const members = seen.group.members.filter(({ memberId }) => !over.has(memberId));
-    const topics = await lookUpTopics(
-      deps.topics,
-      members.flatMap((one) => one.topics),
-    );
-    const left = seen.sessions.filter(({ memberId }) => !over.has(memberId));
-    const group = { ...nextGroup(seen.group, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
-    await groupStore.changeGroup({ group, seenVersion: seen.group.version, puts: [], removes: [...over.values()] });
-    // There may be more of them than one change ends.
-    return undefined;
-  });
-  return found.group;
+  const found = await untilDone(
+    deps,
+    groupId,
+    async (): Promise<{ readonly seen: SeenGroup | undefined } | undefined> => {
+      const seen = await groupStore.getGroup(groupId);
+      const nowMs = clock.nowMs();
+      const over = endedSessions(seen?.sessions ?? [], nowMs);
+      if (seen === undefined || over.size === 0) return { seen };
+      const members = seen.group.members.filter(({ memberId }) => !over.has(memberId));
+      const topics = await lookUpTopics(
+        deps.topics,
+        members.flatMap((one) => one.topics),
+      );
+      const left = seen.sessions.filter(({ memberId }) => !over.has(memberId));
+      const group = { ...nextGroup(seen.group, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
+      await groupStore.changeGroup({ group, seenVersion: seen.group.version, puts: [], removes: [...over.values()] });
+      // There may be more of them than one change ends.
+      return undefined;
+    },
+  );
+  return found.seen;
 }

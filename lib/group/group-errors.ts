@@ -1,8 +1,9 @@
 /** The refusals of groups, in Kafka's words. */
 
-import { LogError } from '../errors.ts';
-import type { GroupId, InstanceId, MemberId } from '../ids.ts';
+import { type Effect, LogError } from '../errors.ts';
+import type { GroupId, InstanceId, MemberId, Partition, TopicName } from '../ids.ts';
 import { groupMembersMax } from '../limits.ts';
+import type { SeenGroup } from '../store/group-store.ts';
 import type { MemberSession } from '../store/items.ts';
 
 export function unknownMember(groupId: GroupId, memberId: MemberId): LogError {
@@ -32,8 +33,44 @@ export function unreleasedInstance(groupId: GroupId, instanceId: InstanceId, mem
   );
 }
 
-export function nonEmptyGroup(groupId: GroupId, memberCount: number): LogError {
-  return new LogError('NON_EMPTY_GROUP', `group ${groupId} has ${memberCount} members`, { details: { memberCount } });
+/** Who left for a while is a member until the session is over, and cannot be stopped. */
+export function nonEmptyGroup(
+  { group: { groupId, memberCount }, sessions }: SeenGroup,
+  what: 'reset' | 'deleted',
+): LogError {
+  const away = sessions.filter(({ state }) => state === 'AWAY');
+  const untilMs = Math.max(...away.map(({ seenAt, sessionTimeoutMs }) => seenAt + sessionTimeoutMs));
+  const told =
+    away.length === 0
+      ? ''
+      : away.length === memberCount
+        ? `, away until ${new Date(untilMs).toISOString()}`
+        : `, ${away.length} of them away`;
+  return new LogError(
+    'NON_EMPTY_GROUP',
+    `group ${groupId} has ${members(memberCount)}${told}, and can be ${what} only when it has none`,
+    { details: { memberCount } },
+  );
+}
+
+/** Offsets that were set before that stay so. */
+export function joinedMeanwhile(groupId: GroupId, effect: Effect): LogError {
+  return new LogError('NON_EMPTY_GROUP', `a member joined group ${groupId} while it was being reset`, { effect });
+}
+
+/** For those who commit without being a member. */
+export function ownedByMembers(groupId: GroupId, memberCount: number): LogError {
+  return new LogError(
+    'UNKNOWN_MEMBER_ID',
+    `group ${groupId} has ${members(memberCount)}, and only members commit; join it, and send memberId and memberEpoch`,
+    { details: { memberCount } },
+  );
+}
+
+const members = (count: number) => (count === 1 ? '1 member' : `${count} members`);
+
+export function givenTwice(topic: TopicName, partition: Partition): LogError {
+  return new LogError('INVALID_REQUEST', `partition ${partition} of topic ${topic} is given twice`);
 }
 
 export function unknownGroup(groupId: GroupId): LogError {

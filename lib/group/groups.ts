@@ -1,6 +1,6 @@
 /** Groups as their owner sees them: list, describe with lag, read and reset offsets, delete. */
 
-import { isLogError, LogError, withUnknownEffect } from '../errors.ts';
+import { isLogError, withUnknownEffect } from '../errors.ts';
 import type { GroupId, Partition, TopicName } from '../ids.ts';
 import { topicsPageMax } from '../limits.ts';
 import type { GroupDescription, GroupOffset, GroupState, Groups, ResetOffsetsRequest } from '../log.ts';
@@ -11,7 +11,7 @@ import { isPartitionOf, unknownPartition } from '../topic/topics.ts';
 import { commitOutside, createCommitOffsets } from './commit-offsets.ts';
 import { emptiedGroup } from './emptied-group.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
-import { nonEmptyGroup, unknownGroup } from './group-errors.ts';
+import { givenTwice, joinedMeanwhile, nonEmptyGroup, unknownGroup } from './group-errors.ts';
 import { areOffsetsExpired, assignorOf } from './group-plan.ts';
 import { lookUpTopics, namedPartitions } from './group-topics.ts';
 import { createHeartbeat } from './heartbeat.ts';
@@ -108,9 +108,12 @@ export function createGroups(deps: GroupDeps): Groups {
     const { groupId } = request;
     const topic = await deps.topics.get(request.topic);
     const partitions = request.partitions ?? indexes(topic.partitionCount);
-    for (const partition of partitions) if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
-    const group = await emptiedGroup(deps, groupId);
-    if (group !== undefined && group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount);
+    for (const [index, partition] of partitions.entries()) {
+      if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
+      if (partitions.indexOf(partition) < index) throw givenTwice(request.topic, partition);
+    }
+    const emptied = await emptiedGroup(deps, groupId);
+    if (emptied !== undefined && emptied.group.memberCount > 0) throw nonEmptyGroup(emptied, 'reset');
     const before = new Map(
       (await fetchOffsets({ groupId, topics: [request.topic] })).map(({ partition, offset }) => [partition, offset]),
     );
@@ -128,11 +131,9 @@ export function createGroups(deps: GroupDeps): Groups {
     const errors = await commitOutside(deps, groupId, commits);
     const error = errors.find((one) => one !== undefined);
     if (error !== undefined) {
-      // Members that joined meanwhile.
-      const isMembers = isLogError(error, 'UNKNOWN_MEMBER_ID');
-      const failure = isMembers ? new LogError('NON_EMPTY_GROUP', error.message, { cause: error }) : error;
-      // Partitions are set one by one.
-      throw errors.includes(undefined) ? withUnknownEffect(failure, 'other partitions were set') : failure;
+      const isPartDone = errors.includes(undefined);
+      if (isLogError(error, 'UNKNOWN_MEMBER_ID')) throw joinedMeanwhile(groupId, isPartDone ? 'unknown' : 'none');
+      throw isPartDone ? withUnknownEffect(error, 'other partitions were reset') : error;
     }
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
@@ -156,10 +157,10 @@ export function createGroups(deps: GroupDeps): Groups {
   async function remove(groupId: GroupId): Promise<void> {
     let isEmptied = false;
     const attempt = async (): Promise<true | undefined> => {
-      const group = await emptiedGroup(deps, groupId);
-      if (group === undefined) throw unknownGroup(groupId);
-      if (group.memberCount > 0) throw nonEmptyGroup(groupId, group.memberCount);
-      const { members: _, topics: __, ...head } = group;
+      const seen = await emptiedGroup(deps, groupId);
+      if (seen === undefined) throw unknownGroup(groupId);
+      if (seen.group.memberCount > 0) throw nonEmptyGroup(seen, 'deleted');
+      const { members: _, topics: __, ...head } = seen.group;
       const outcome = await groupStore.deleteGroup(head);
       if (outcome === 'emptied') isEmptied = true;
       return outcome === 'deleted' ? true : undefined;

@@ -1,6 +1,7 @@
 /** How members come and go: each one change of the group and its sessions, if the group is still as it was read. */
 
-import { assert, LogError, withUnknownEffect } from '../errors.ts';
+import { randomUuid } from '../clock.ts';
+import { LogError, withUnknownEffect } from '../errors.ts';
 import type { GroupId, MemberId, Timestamp } from '../ids.ts';
 import { groupMembersMax, rebalanceTimeoutMsDefault, sessionTimeoutMsDefault } from '../limits.ts';
 import type { Groups, HeartbeatAnswer, JoinRequest } from '../log.ts';
@@ -18,7 +19,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
   const { groupStore, clock } = deps;
 
   async function join(request: JoinRequest): Promise<HeartbeatAnswer> {
-    const { groupId, memberId = newMemberId(deps), instanceId } = request;
+    const { groupId, memberId = randomUuid(deps.randomBytes) as MemberId, instanceId } = request;
     const assignor = parseAssignor(request.assignor ?? 'uniform');
     const joined = await untilDone(deps, groupId, async (): Promise<SeenGroup | undefined> => {
       const seen = await groupStore.getGroup(groupId);
@@ -164,15 +165,4 @@ function newSession(
     currentAssignment: noPartitions,
     partitionsPendingRevocation: noPartitions,
   };
-}
-
-/** A random UUID (version 4, RFC 9562). */
-function newMemberId({ randomBytes }: GroupDeps): MemberId {
-  const bytes = randomBytes(new Uint8Array(16));
-  assert(bytes.length === 16, 'a UUID has 16 bytes');
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return Buffer.from(bytes)
-    .toString('hex')
-    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-') as MemberId;
 }

@@ -1,7 +1,7 @@
 /** Create, list, describe, alter and delete topics; and look them up fast. */
 
-import type { Clock, RandomBytes } from '../clock.ts';
-import { assert, LogError, withUnknownEffect } from '../errors.ts';
+import { type Clock, type RandomBytes, randomUuid } from '../clock.ts';
+import { LogError, withUnknownEffect } from '../errors.ts';
 import type { TopicId, TopicName } from '../ids.ts';
 import { partitionCountMax } from '../limits.ts';
 import type { TopicDescription, TopicSummary, Topics } from '../log.ts';
@@ -87,7 +87,7 @@ export function createTopics(deps: {
       checkPartitionCount(partitionCount, 1);
       const item: TopicItem = {
         topic,
-        topicId: newTopicId(deps.randomBytes),
+        topicId: randomUuid(deps.randomBytes) as TopicId,
         partitionCount,
         config: changeConfig({}, config),
         createdAt: clock.nowMs(),
@@ -180,14 +180,4 @@ function checkPartitionCount(partitionCount: number, partitionCountMin: number):
 function summary(item: TopicItem): TopicSummary {
   const { topic, topicId, partitionCount } = item;
   return { topic, topicId, partitionCount, config: describeConfig(item.config) };
-}
-
-/** A random UUID (version 4, RFC 9562), as Kafka's topic ids are. */
-function newTopicId(randomBytes: RandomBytes): TopicId {
-  const bytes = randomBytes(new Uint8Array(16));
-  assert(bytes.length === 16, 'a UUID has 16 bytes');
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  const hex = Buffer.from(bytes).toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}` as TopicId;
 }

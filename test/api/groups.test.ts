@@ -71,61 +71,6 @@ describe('a heartbeat', () => {
     expect(fenced.json).toMatchObject({ status: 409, code: 'FENCED_INSTANCE_ID', retriable: false, effect: 'none' });
   });
 
-  it.each([
-    [{ memberEpoch: 1 }, 400, 'INVALID_REQUEST', /memberId/],
-    [{ memberId: 'm9', memberEpoch: 1 }, 404, 'UNKNOWN_MEMBER_ID', /m9/],
-    [{ memberId: 'm1', memberEpoch: 7 }, 409, 'FENCED_MEMBER_EPOCH', /epoch 1.*epoch 7/],
-    [{ memberId: 'm1', memberEpoch: -3 }, 400, 'INVALID_REQUEST', /memberEpoch/],
-    [{ memberId: 'm1', memberEpoch: -2 }, 400, 'INVALID_REQUEST', /instance/],
-    [{ memberId: 'm 1', memberEpoch: 1 }, 400, 'INVALID_REQUEST', /memberId/],
-    [{ memberId: 'm2', memberEpoch: 0 }, 400, 'INVALID_REQUEST', /topics/],
-    [{ memberId: 'm2', memberEpoch: 0, topics: ['a b'] }, 400, 'INVALID_TOPIC_EXCEPTION', /a b/],
-    [
-      { memberId: 'm2', memberEpoch: 0, topics: ['a'], assignor: 'x' },
-      400,
-      'UNSUPPORTED_ASSIGNOR',
-      /uniform nor range/,
-    ],
-    [
-      { memberId: 'm2', memberEpoch: 0, topics: ['a'], sessionTimeoutMs: 5_999 },
-      400,
-      'INVALID_REQUEST',
-      /sessionTimeoutMs/,
-    ],
-    [
-      { memberId: 'm2', memberEpoch: 0, topics: ['a'], rebalanceTimeoutMs: 1 },
-      400,
-      'INVALID_REQUEST',
-      /rebalanceTimeoutMs/,
-    ],
-    [{ memberId: 'm2', memberEpoch: 0, topics: ['a'], instanceId: '/' }, 400, 'INVALID_REQUEST', /instanceId/],
-    [
-      { memberId: 'm2', memberEpoch: 0, topics: ['a'], owned: [{ topic: 'a', partitions: [1] }] },
-      400,
-      'INVALID_REQUEST',
-      /owned/,
-    ],
-    [
-      { memberId: 'm1', memberEpoch: 1, owned: [{ topic: 'a', topicId: 'x', partitions: [1] }] },
-      400,
-      'INVALID_REQUEST',
-      /topicId/,
-    ],
-  ])('%j answers %i %s', async (body, status, code, detail) => {
-    await using door = await openGroups();
-    await join(door, 'm1');
-    const { json } = await door.call('POST', heartbeats, body);
-    expect(json).toMatchObject({ status, code, effect: 'none', detail: expect.stringMatching(detail) });
-  });
-
-  it('refuses a group id that no path should have', async () => {
-    await using door = await openGroups();
-    for (const id of ['a%20b', 'a%2Fb', 'x'.repeat(250)]) {
-      const { json } = await door.call('POST', `/v1/groups/${id}/heartbeat`, { memberEpoch: 0, topics: ['orders'] });
-      expect(json).toMatchObject({ status: 400, code: 'INVALID_GROUP_ID' });
-    }
-  });
-
   it('is told of in the log of requests', async () => {
     const lines: FinishedRequest[] = [];
     await using door = openApp({ onRequest: (line) => lines.push(line) });
@@ -177,22 +122,6 @@ describe('committed offsets', () => {
     await join(door, 'm1');
     const refused = await door.call('POST', offsets, body);
     expect(refused.json).toMatchObject({ status: 404, code: 'UNKNOWN_MEMBER_ID' });
-  });
-
-  it.each([
-    [{ offsets: [] }, 'INVALID_REQUEST'],
-    [{ offsets: [{ topic: 'orders', partition: 0, offset: -1 }] }, 'INVALID_REQUEST'],
-    [{ memberId: 'm1', offsets: [{ topic: 'orders', partition: 0, offset: 1 }] }, 'INVALID_REQUEST'],
-    [{ memberEpoch: 1, offsets: [{ topic: 'orders', partition: 0, offset: 1 }] }, 'INVALID_REQUEST'],
-    [{ offsets: [0, 1].map((offset) => ({ topic: 'orders', partition: 0, offset })) }, 'INVALID_REQUEST'],
-    [{ offsets: [{ topic: 'other', partition: 0, offset: 1 }] }, 'UNKNOWN_TOPIC_OR_PARTITION'],
-    [
-      { offsets: [{ topic: 'orders', partition: 0, offset: 1, metadata: 'x'.repeat(4097) }] },
-      'OFFSET_METADATA_TOO_LARGE',
-    ],
-  ])('%j answers %s', async (body, code) => {
-    await using door = await openGroups();
-    expect((await door.call('POST', offsets, body)).json.code).toBe(code);
   });
 });
 

@@ -44,7 +44,22 @@ test('a member that follows commits and leaves at Ctrl-C', async () => {
   await running.printed('j\n');
   const busy = await cli(['groups', 'reset', group, '--topic', topic, '--to', 'earliest']);
   expect(busy.exitCode).toBe(1);
-  expect(busy.stderr).toContain('has 1 members\n  Stop the members of the group first.');
+  expect(busy.stderr).toContain(
+    'has 1 member, and can be reset only when it has none\n  Stop the members of the group first;',
+  );
+  const during = await cli(['groups', 'describe', group]);
+  const uuid = '[0-9a-f-]{36}';
+  expect(during.stdout).toMatch(
+    new RegExp(
+      [
+        `^group     ${group}\nstate     STABLE\nassignor  uniform\nepoch     1\nlag       (0|0, and 1 partition without a committed offset)\n\n`,
+        'MEMBER +INSTANCE +STATE +EPOCH +PARTITIONS +SEEN\n',
+        `${uuid}  - +STABLE +1 +1  \\d{4}-\\S+Z\n\n`,
+        'TOPIC +PARTITION +COMMITTED +HIGH WATERMARK +LAG +MEMBER\n',
+        `${topic} +0 +(\\d+|-) +10 +(\\d+|-) +${uuid}\n$`,
+      ].join(''),
+    ),
+  );
   running.child.kill('SIGINT');
   expect(await running.done).toMatchObject({ exitCode: 0, stdout: 'a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n' });
   const { stdout } = await cli(['groups', 'describe', group, '--json']);
@@ -72,6 +87,9 @@ test('groups are listed, described, watched, reset and deleted', async () => {
   expect(described.stdout).toContain(`group     ${group}\nstate     EMPTY\n`);
   expect(described.stdout).toContain('\nlag       3\n');
   expect(described.stdout).toMatch(/TOPIC +PARTITION +COMMITTED +HIGH WATERMARK +LAG +MEMBER\n\S+ +0 +7 +10 +3 +-\n/);
+  const asJson = await cli(['groups', 'reset', group, '--topic', topic, '--to', '-3', '--partition', '0', '--json']);
+  expect(JSON.parse(asJson.stdout)).toMatchObject({ group, offsets: [{ topic, partition: 0, offset: 4 }] });
+  await cli(['groups', 'reset', group, '--topic', topic, '--to', '+3']);
   expect((await cli(['consume', topic, '--group', group])).stdout).toBe('h\ni\nj\n');
 
   const watching = startCli(['groups', 'describe', group, '--watch', '--interval', '1', '--json'], env);
@@ -103,6 +121,34 @@ test.each([
   expect(stderr).toContain(message);
   expect(stdout).toBe('');
   expect(exitCode).toBe(2);
+});
+
+test('a member that left for a while is told of, and its group is deleted when its session is over', async () => {
+  const { topic, group } = await makeTopic();
+  const path = `${env.MILLRACE_ENDPOINT}/v1/groups/${group}/heartbeat`;
+  const beat = async (body: object) => {
+    const headers = { 'content-type': 'application/json' };
+    const member = { memberId: 'm1', instanceId: 'one', topics: [topic], sessionTimeoutMs: 6_000 };
+    const answer = await fetch(path, { method: 'POST', headers, body: JSON.stringify({ ...member, ...body }) });
+    expect(answer.status).toBe(200);
+  };
+  await beat({ memberEpoch: 0 });
+  await beat({ memberEpoch: -2 });
+  const described = await cli(['groups', 'describe', group]);
+  expect(described.stdout).toMatch(/\nm1 +one +AWAY +0 +0 {2}\S+Z\n/);
+  const refused = await cli(['groups', 'delete', group]);
+  expect(refused.stderr).toMatch(/ has 1 member, away until \S+Z, and can be deleted only when it has none\n/);
+  await expect
+    .poll(() => cli(['groups', 'delete', group, '--json']), { timeout: 15_000, interval: 1_000 })
+    .toEqual({ exitCode: 0, stdout: `{"group":"${group}","deleted":true}\n`, stderr: '' });
+}, 30_000);
+
+test.each(['list', 'describe', 'reset', 'delete'])('help of groups %s says what it is for', async (name) => {
+  const { exitCode, stdout } = await cli(['groups', name, '--help']);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain(`Usage: millrace groups ${name} [options]`);
+  expect(stdout).toContain('\nExamples:\n');
+  expect(stdout).toContain('--json');
 });
 
 test('an unknown topic exits with 1, and no group is made', async () => {

@@ -13,7 +13,15 @@ import {
 import { makeTransport } from '../../lib/client/transport.ts';
 import { systemRandomBytes } from '../../lib/clock.ts';
 import { doors, openClient } from './doors.ts';
-import { clock, type GroupWorld, groupDoors, openGroupWorld, type TestClient, until } from './group-fixture.ts';
+import {
+  clock,
+  type GroupWorld,
+  groupDoors,
+  memberIdOf,
+  openGroupWorld,
+  type TestClient,
+  until,
+} from './group-fixture.ts';
 
 /** Everything that members of a group were handed, and who was at which partition when. */
 class Deliveries {
@@ -257,11 +265,6 @@ test('a commit of what others have by now fails, and the partitions are lost', a
   expect(lost).toEqual(['8 5 UNKNOWN_MEMBER_ID']);
 });
 
-function memberIdOf({ sent }: TestClient): string {
-  const heartbeat = sent.find(({ path }) => path.endsWith('/heartbeat'));
-  return (JSON.parse(Buffer.concat(heartbeat?.body ?? []).toString()) as { memberId: string }).memberId;
-}
-
 test('a member whose heartbeats are lost for a while tells what it has, and keeps it', async () => {
   const world = await openGroupWorld('direct');
   await world.fill('orders', 4, 400);
@@ -398,6 +401,20 @@ test('the end of the client commits what is done and leaves the group', async ()
   const { partitions, members } = await world.openClient().client.admin.describeGroup('billing');
   expect(partitions[0]?.committedOffset).toBe(10);
   expect(members).toEqual([]);
+});
+
+test('the end of a client whose member cannot commit says so, and lets go of its connections all the same', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 10);
+  const member = world.openClient();
+  let count = 0;
+  const done = member.client.consumer('orders', { group: 'billing' }).each(() => void count++);
+  done.catch(() => {});
+  await until(() => count === 10, 'all is read');
+  member.kill();
+  await expect(member.client.close()).rejects.toMatchObject({ message: 'killed by the test' });
+  await expect(done).rejects.toMatchObject({ message: 'killed by the test' });
+  expect(member.isClosed()).toBe(true);
 });
 
 test('an answer that comes when its member has lost everything does not make it a member again', async () => {

@@ -3,15 +3,17 @@
 import { onTestFinished } from 'vitest';
 import { createApp } from '../../lib/api/app.ts';
 import { LogError, Millrace } from '../../lib/client/index.ts';
-import { type Transport, type TransportRequest, wrapTransport } from '../../lib/client/transport.ts';
+import { makeTransport, type Transport, type TransportRequest } from '../../lib/client/transport.ts';
 import { directTransport } from '../../lib/client/transport-direct.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
+import { invokeTransport } from '../../lib/client/transport-invoke.ts';
 import { type Clock, systemClock, systemRandomBytes } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import { parseGroupId, parseMemberId, parseTopicName } from '../../lib/ids.ts';
 import { startServer } from '../../lib/server/server.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
+import { lambdaOver } from './lambda.ts';
 
 /** So many times as quick as real time. */
 const hurry = 40;
@@ -22,15 +24,21 @@ export const clock: Clock = {
   sleep: (ms, signal) => systemClock.sleep(ms / hurry, signal),
 };
 
-export const groupDoors = ['http', 'direct'] as const;
+export const groupDoors = ['http', 'direct', 'invoke'] as const;
 export type GroupDoor = (typeof groupDoors)[number];
+
+/** Functions, by the names that `lambdaOver` has for them. A group uses no others: `topics` makes what is to be read. */
+const functions = { produce: 'produce', fetch: 'fetch', topics: 'topics', group: 'group' };
 
 export interface TestClient {
   readonly client: Millrace;
-  /** From now on nothing gets through, as when its process was killed. */
+  /** From now on nothing gets through, as when its process was killed, or frozen until `revive`. */
   kill(): void;
+  revive(): void;
   /** What is sent from now on, by the end of its path. */
   readonly sent: TransportRequest[];
+  /** Whether the client has let go of its transport. */
+  isClosed(): boolean;
   /** Has the next request whose path ends so fail with `error`; the log does it all the same where `isApplied`. */
   failNext(pathEnd: string, error: LogError, options?: { readonly isApplied?: boolean }): void;
 }
@@ -53,14 +61,26 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
   const server = door === 'http' ? await startServer({ log, port: 0, clock }) : undefined;
   if (server !== undefined) onTestFinished(() => server.close());
   const app = createApp({ log, clock });
-  const open = () => (server === undefined ? directTransport(app, { clock }) : httpTransport({ endpoint: server.url }));
+  const lambda = lambdaOver(log);
+  onTestFinished(() => lambda.destroy());
+  const open = () => {
+    if (server !== undefined) return httpTransport({ endpoint: server.url });
+    return door === 'direct'
+      ? directTransport(app, { clock })
+      : invokeTransport({ ...functions, client: lambda }, systemClock);
+  };
 
   function openClient(): TestClient {
     let isDead = false;
+    let isClosed = false;
     const sent: TransportRequest[] = [];
     const failures: { pathEnd: string; error: LogError; isApplied: boolean }[] = [];
-    const meddled = (inner: Transport): Transport =>
-      wrapTransport(inner, async (request) => {
+    const meddled = (inner: Transport): Transport => {
+      const close = () => {
+        isClosed = true;
+        return inner.close();
+      };
+      const send = async (request: TransportRequest) => {
         if (isDead) throw new LogError('KAFKA_STORAGE_ERROR', 'killed by the test', { effect: 'none' });
         sent.push(request);
         const index = failures.findIndex(({ pathEnd }) => request.path.endsWith(pathEnd));
@@ -70,15 +90,21 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
           if (failure === undefined) return answer;
         }
         throw failure.error;
-      });
+      };
+      return makeTransport(inner.endpoint, send, close, inner.limits);
+    };
     const client = new Millrace({ transport: meddled(open()), clock });
     // One that is dead cannot say goodbye.
     onTestFinished(async () => (isDead ? undefined : client.close()));
     return {
       client,
       sent,
+      isClosed: () => isClosed,
       kill() {
         isDead = true;
+      },
+      revive() {
+        isDead = false;
       },
       failNext(pathEnd, error, { isApplied = false } = {}) {
         failures.push({ pathEnd, error, isApplied });
@@ -106,6 +132,12 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
   }
 
   return { openClient, fill, throwOut, join };
+}
+
+/** Of the first consumer of a client. */
+export function memberIdOf({ sent }: TestClient): string {
+  const heartbeat = sent.find(({ path }) => path.endsWith('/heartbeat'));
+  return (JSON.parse(Buffer.concat(heartbeat?.body ?? []).toString()) as { memberId: string }).memberId;
 }
 
 /** Waits until it is true, for ten seconds at most. */

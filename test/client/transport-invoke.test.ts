@@ -105,6 +105,39 @@ test('a function that was not named is asked for by its name', async () => {
   });
 });
 
+describe('a member of a group', () => {
+  const read = async (log: Millrace) => {
+    for await (const _ of log.consumer('orders', { group: 'billing' })) expect.fail('there is nothing to read');
+  };
+
+  test('whose client was not told of the group function is told so, and by nothing else', async () => {
+    const reading = async () => {
+      await using log = new Millrace({ invoke: { fetch: 'log-fetch', client: lambda(() => ok) } });
+      await read(log);
+    };
+    await expect(reading()).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+      effect: 'none',
+      message: 'no function for POST /v1/groups/billing/heartbeat; name it as invoke.group',
+    });
+  });
+
+  test('whose role may not invoke the group function is told what it lacks, and by nothing else', async () => {
+    const message =
+      'User: arn:aws:sts::1:assumed-role/Reader/me is not authorized to perform: lambda:InvokeFunction on resource: log-group';
+    const client = lambda(() => Promise.reject(named('AccessDeniedException', { $fault: 'client', message })));
+    const reading = async () => {
+      await using log = new Millrace({ invoke: { fetch: 'log-fetch', group: 'log-group', client } });
+      await read(log);
+    };
+    await expect(reading()).rejects.toMatchObject({
+      code: 'TOPIC_AUTHORIZATION_FAILED',
+      effect: 'none',
+      message: `function log-group cannot be invoked: ${message}`,
+    });
+  });
+});
+
 const metadata = { $metadata: {}, message: 'told' };
 const named = (name: string, more: object = {}) => Object.assign(new Error('told'), { name, ...more });
 

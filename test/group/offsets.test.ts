@@ -115,6 +115,13 @@ describe('a commit', () => {
     expect(await second.commit([given, 6])).toEqual(['committed']);
   });
 
+  test('of an epoch that the member has not reached is taken, since it comes from the owner', async () => {
+    const { groups } = await openGroupLog();
+    const member = await new TestConsumer(groups, 'm1').join();
+    member.memberEpoch = 9;
+    expect(await member.commit(['orders/0', 1])).toEqual(['committed']);
+  });
+
   test('of a partition that was given up is taken until someone else has it, who then reads on from there', async () => {
     const { groups } = await openGroupLog();
     const first = await new TestConsumer(groups, 'm1').join();

@@ -5,6 +5,7 @@
 
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { InvokeCommandInput } from '@aws-sdk/client-lambda';
 import { AwsClient, AwsV4Signer } from 'aws4fetch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAwsLog } from '../../lib/aws-log.ts';
@@ -18,6 +19,7 @@ import { encodeBatch } from '../../lib/record/encode-batch.ts';
 import { testGroup } from '../e2e/group.ts';
 import { type Deployment, deploy } from '../support/deployment.ts';
 import { dynamoDbMissing } from '../support/dynoxide.ts';
+import { policiesOf } from '../support/policy.ts';
 import { resolveTemplate } from '../support/template.ts';
 import { type Stacks, synthesize } from './stacks.ts';
 
@@ -254,6 +256,76 @@ describe.skipIf(dynamoDbMissing)(`a deployed stack${dynamoDbMissing ?? ''}`, () 
     } finally {
       await log.close();
     }
+  });
+
+  /** Invokes the functions with the rights of its role, until it is cut off. */
+  function invokerOf(role: string): { readonly client: Client; readonly cut: (isCut: boolean) => void } {
+    let isCut = false;
+    const template = resolveTemplate(stacks.team, { ...stacks.attributes, [stacks.table]: deployed.table });
+    const { allows } = policiesOf(template);
+    const send = async (command: object) => {
+      const { FunctionName: name = '', Payload } = (command as { input: InvokeCommandInput }).input;
+      const resource = `arn:aws:lambda:us-east-1:123456789012:function:${name}`;
+      if (isCut) throw Object.assign(new Error('nobody there'), { code: 'ECONNREFUSED' });
+      if (!allows(stacks.roles[role] ?? '', { action: 'lambda:InvokeFunction', resource })) {
+        const message = `User: ${role} is not authorized to perform: lambda:InvokeFunction on resource: ${resource}`;
+        throw Object.assign(new Error(message), { name: 'AccessDeniedException', $fault: 'client' });
+      }
+      const called = Object.values(deployed.functions).find((one) => one.name === name);
+      const { payload, error } =
+        (await called?.invoke(JSON.parse(Buffer.from(Payload as Uint8Array).toString()))) ?? {};
+      const failed = error === undefined ? {} : { FunctionError: 'Unhandled' };
+      return { StatusCode: 200, Payload: Buffer.from(JSON.stringify(error ?? payload)), ...failed };
+    };
+    return {
+      client: new Client({ invoke: { ...stacks.functions, client: { send } } }),
+      cut: (isCutNow) => {
+        isCut = isCutNow;
+      },
+    };
+  }
+
+  test('members by invoke share a topic, one dies with records at hand, and the others read all to its end', async () => {
+    await using operator = clientOf('Operator');
+    await operator.admin.createTopic('parcels', { partitions: 6 });
+    await using producing = invokerOf('InvokingProducer').client;
+    const producer = producing.producer('parcels', { batchBytesMax: 500 });
+    const values = Array.from({ length: 360 }, (_, at) => `parcel ${at}`);
+    await Promise.all(values.map((value, at) => producer.send({ value, partition: at % 6 })));
+
+    const members = Array.from({ length: 3 }, () => {
+      const invoker = invokerOf('InvokingMember');
+      const consumer = invoker.client.consumer('parcels', { group: 'shipping', sessionTimeoutMs: 6_000 });
+      const seen: (string | null)[] = [];
+      const done = consumer.each(async ({ valueText }) => {
+        seen.push(valueText);
+        await systemClock.sleep(50);
+      });
+      return { ...invoker, consumer, seen, done };
+    });
+    const isSo = async (what: () => unknown) => await expect.poll(what, { timeout: 40_000, interval: 100 }).toBe(true);
+    await isSo(() => members.every(({ seen }) => seen.length > 5));
+    members[0]?.cut(true);
+    const isRead = async () => {
+      const { partitions } = await operator.admin.describeGroup('shipping');
+      return partitions.length === 6 && partitions.every(({ lag }) => lag === 0);
+    };
+    await isSo(isRead);
+    expect([...new Set(members.flatMap(({ seen }) => seen))].sort()).toEqual(values.toSorted());
+    members[0]?.cut(false);
+    await Promise.all(members.map(async ({ consumer, done }) => await Promise.all([consumer.close(), done])));
+    await Promise.all(members.map(({ client }) => client.close()));
+    expect(await operator.admin.describeGroup('shipping')).toMatchObject({ state: 'EMPTY', members: [] });
+    await operator.admin.deleteGroup('shipping');
+    await operator.admin.deleteTopic('parcels');
+  }, 90_000);
+
+  test('who may fetch by invoke and not be in groups is told what its role lacks', async () => {
+    await using log = invokerOf('InvokingConsumer').client;
+    const error = await denied(log.consumer('orders', { group: 'billing' }).each(() => {}));
+    expect(error.message).toMatch(
+      /^function LogGroup\w+ cannot be invoked: User: InvokingConsumer is not authorized to perform: lambda:InvokeFunction on/,
+    );
   });
 
   test('each function was refused nothing, and no action of its role is there without being used', async () => {

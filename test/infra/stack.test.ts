@@ -329,7 +329,7 @@ describe('grants', () => {
     expect(allowed('InvokingProducer')).toEqual(['produce']);
     expect(allowed('InvokingConsumer')).toEqual(['fetch']);
     expect(allowed('InvokingManager')).toEqual(['topics']);
-    expect(allowed('InvokingMember')).toEqual(['group']);
+    expect(allowed('InvokingMember')).toEqual(['fetch', 'group']);
     expect(allowed('InvokingOperator')).toEqual(['topics', 'group']);
     expect(allowed('OrdersProducer')).toEqual([]);
     expect(allowed('Nobody')).toEqual([]);

@@ -87,6 +87,7 @@ export async function synthesize(): Promise<Stacks> {
   log.grantGroup(role('BillingMember'), 'billing');
   orders.grantConsume(roles.BillingMember as Role);
   log.grantGroup(role('InvokingMember'), 'billing', { via: 'invoke' });
+  orders.grantConsume(roles.InvokingMember as Role, { via: 'invoke' });
   log.grantGroup(role('DirectMember'), 'billing', { via: 'direct' });
   orders.grantConsume(roles.DirectMember as Role, { via: 'direct' });
   role('Nobody');

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { groupOf, testGroupStore } from '../contract/group-store.ts';
+import { reopened } from '../support/reopened-store.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -12,7 +13,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
+let fileCount = 0;
 testGroupStore('SQLite in memory', async () => openSqliteMetadataStore(':memory:'));
+testGroupStore('SQLite in a file, reopened before each call', async () => reopened(join(folder, `${fileCount++}.db`)));
 
 test('groups are there when their file is opened again, also in a file from before there were groups', async () => {
   const path = join(folder, 'metadata.db');

@@ -7,6 +7,7 @@ import { isLogError } from '../../lib/errors.ts';
 import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { newBatch, testMetadataStore, topicItem } from '../contract/metadata-store.ts';
+import { reopened } from '../support/reopened-store.ts';
 
 let folder: string;
 let fileCount = 0;
@@ -80,33 +81,4 @@ async function created(store: MetadataStore) {
   const topic = topicItem('events');
   await store.createTopic(topic);
   return topic;
-}
-
-/** Closes and opens the file again before each call, as long as no other call is under way. */
-function reopened(path: string): MetadataStore {
-  let store = openSqliteMetadataStore(path);
-  let underWay = 0;
-  let isClosed = false;
-  return new Proxy(store, {
-    get: (_, name: keyof MetadataStore) => {
-      if (!(name in store)) return undefined;
-      if (name === 'close') {
-        return async () => {
-          isClosed = true;
-          await store.close();
-        };
-      }
-      return async (...args: unknown[]) => {
-        if (underWay++ === 0 && !isClosed) {
-          void store.close();
-          store = openSqliteMetadataStore(path);
-        }
-        try {
-          return await (store[name] as (...given: unknown[]) => Promise<unknown>)(...args);
-        } finally {
-          underWay -= 1;
-        }
-      };
-    },
-  });
 }

@@ -1,0 +1,157 @@
+/**
+ * Partitions that come to a member and go from it. One that comes begins where the group is; one that is taken away is given
+ * up when the record at hand is done and committed; one that is lost is another member's already.
+ *
+ * Callbacks of the user are told of one thing after the other.
+ */
+
+import { isLogError, LogError } from '../errors.ts';
+import { callJson } from './api-calls.ts';
+import type { GroupCommits } from './group-commits.ts';
+import { failingMsMax, type GroupConsumerDeps, lastCommitMsMax, retrying } from './group-consumer-deps.ts';
+import type { GroupFetcher } from './group-fetcher.ts';
+import { type Assignment, groupPath } from './group-member.ts';
+import type { LostPartition, TopicPartition } from './group-options.ts';
+import { nameOf, OwnedPartition } from './owned-partition.ts';
+
+/** Topics that are named in one request. */
+const topicsNamedMax = 20;
+/** A topic that is not there is asked for again after this. */
+const unknownTopicDelayMs = 1_000;
+
+interface Begin {
+  readonly one: OwnedPartition;
+  readonly committed: number | undefined;
+  readonly offset: number | undefined;
+}
+
+export class GroupHandOver {
+  readonly #deps: GroupConsumerDeps;
+  readonly #commits: GroupCommits;
+  readonly #fetcher: GroupFetcher;
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(deps: GroupConsumerDeps, commits: GroupCommits, fetcher: GroupFetcher) {
+    this.#deps = deps;
+    this.#commits = commits;
+    this.#fetcher = fetcher;
+  }
+
+  /** Starts what is new, and gives up what is not there any more. */
+  follow(assignment: Assignment): void {
+    const { held } = this.#deps;
+    const wanted = assignment.flatMap(({ topic, topicId, partitions }) =>
+      partitions.map((partition) => new OwnedPartition(topic, topicId, partition)),
+    );
+    const keys = new Set(wanted.map(({ key }) => key));
+    const revoked = [...held].filter((one) => !keys.has(one.key) && one.state !== 'revoking');
+    const added = wanted.filter((one) => !held.has(one));
+    for (const one of revoked) one.stop('revoking');
+    for (const one of added) held.add(one);
+    if (revoked.length > 0) this.#change(() => this.#giveUp(revoked));
+    if (added.length > 0) this.#change(() => this.#takeOver(added));
+    if (revoked.length + added.length > 0) held.changed();
+  }
+
+  /** The group has given all of it to others, or may have. */
+  lose(reason: Error): void {
+    const { held, member, options } = this.#deps;
+    const lost = [...held].filter(({ isAnnounced }) => isAnnounced);
+    member.forget();
+    held.removeAll();
+    held.changed();
+    if (lost.length === 0) return;
+    const told = lost.map((one): LostPartition => {
+      return { ...one.place, position: one.handed, committedOffset: one.committed };
+    });
+    this.#change(async () => options.onLost?.(told, reason));
+  }
+
+  /** The last of it, committed by now: tells the user, unless what ended this was not in order. */
+  async end(isInOrder: boolean): Promise<void> {
+    const { held, options } = this.#deps;
+    const told = [...held].filter((one) => one.isAnnounced && one.state !== 'gone').map(({ place }) => place);
+    if (told.length > 0 && isInOrder) await options.onRevoked?.(told);
+    held.removeAll();
+  }
+
+  /** Resolves when all that has begun has ended. */
+  settled(): Promise<void> {
+    return this.#changes;
+  }
+
+  #change(work: () => Promise<void>): void {
+    this.#changes = this.#changes.then(work).catch((error) => this.#deps.fail(error));
+  }
+
+  async #takeOver(added: readonly OwnedPartition[]): Promise<void> {
+    const { held, options } = this.#deps;
+    const begins = await retrying(this.#deps, { signal: this.#deps.stopped, timeMsMax: failingMsMax }, async () => {
+      const committed = await this.#committed(added);
+      return await Promise.all(added.map((one) => this.#beginOf(one, committed.get(nameOf(one)))));
+    });
+    const found = (begins ?? []).filter(({ one }) => one.state === 'starting');
+    const here = found.flatMap(({ offset, ...rest }) => (offset === undefined ? [] : [{ ...rest, offset }]));
+    this.#takeOverLater(found.filter(({ offset }) => offset === undefined).map(({ one }) => one));
+    if (here.length === 0) return;
+    for (const { one } of here) one.isAnnounced = true;
+    await options.onAssigned?.(here.map(({ one }) => one.place));
+    for (const { one, offset, committed } of here) if (one.state === 'starting') one.begin(offset, committed);
+    held.changed();
+  }
+
+  /** What the group has committed in the topics of these, by name of the partition. */
+  async #committed(partitions: readonly OwnedPartition[]): Promise<ReadonlyMap<string, number>> {
+    const { options, stopped, transport } = this.#deps;
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
+    // The names of many do not fit into the head of a request; then it is all that the group has.
+    const query: Record<string, string> = topics.length > topicsNamedMax ? {} : { topic: topics.join(',') };
+    const path = groupPath(options.group, '/offsets');
+    const { offsets } = await callJson<{ offsets: readonly (TopicPartition & { readonly offset: number })[] }>(
+      transport,
+      'GET',
+      path,
+      { query, role: 'consumer', signal: stopped },
+    );
+    return new Map(offsets.map((one) => [nameOf(one), one.offset]));
+  }
+
+  /** No offset: the topic is not there, or not yet for whoever was asked. */
+  async #beginOf(one: OwnedPartition, committed: number | undefined): Promise<Begin> {
+    try {
+      return { one, committed, offset: committed ?? (await this.#fetcher.startOf(one)) };
+    } catch (error) {
+      if (!isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+      const nowMs = this.#deps.clock.nowMs();
+      one.failingSinceMs ??= nowMs;
+      // Of a topic that was deleted the group hears within a minute, and takes it away.
+      if (nowMs - one.failingSinceMs >= failingMsMax)
+        throw new LogError(error.code, error.message, { retriable: false });
+      return { one, committed, offset: undefined };
+    }
+  }
+
+  /** Nobody waits for these. */
+  async #takeOverLater(partitions: readonly OwnedPartition[]): Promise<void> {
+    if (partitions.length === 0) return;
+    await this.#deps.clock.sleep(unknownTopicDelayMs, this.#deps.stopped);
+    const left = partitions.filter(({ state }) => state === 'starting');
+    if (left.length > 0 && !this.#deps.stopped.aborted) this.#change(() => this.#takeOver(left));
+  }
+
+  async #giveUp(revoked: readonly OwnedPartition[]): Promise<void> {
+    const { held, member, options, leaving } = this.#deps;
+    const isAtHand = () => revoked.some(({ isHeld, state }) => isHeld && state === 'revoking');
+    for (let changed = held.bell.next(); isAtHand() && !leaving.aborted; changed = held.bell.next()) await changed;
+    const left = revoked.filter(({ state }) => state === 'revoking');
+    if (left.length === 0 || leaving.aborted) return;
+    const told = left.filter(({ isAnnounced }) => isAnnounced).map(({ place }) => place);
+    if (options.autoCommit !== false) {
+      await retrying(this.#deps, { signal: leaving, timeMsMax: lastCommitMsMax }, () => this.#commits.commit(left));
+    }
+    if (told.length > 0) await options.onRevoked?.(told);
+    for (const one of left) held.remove(one);
+    member.tellOwned();
+    held.changed();
+  }
+}
