@@ -174,6 +174,8 @@ export interface CommitOffsetsRequest {
   readonly member?: { readonly memberId: MemberId; readonly memberEpoch: number };
   readonly offsets: readonly {
     readonly topic: TopicName;
+    /** Given, it is committed for that topic alone, and not for the next one of its name. */
+    readonly topicId?: TopicId;
     readonly partition: Partition;
     /** The next offset to read. */
     readonly offset: Offset;
@@ -188,6 +190,7 @@ export interface CommitOffsetsResult {
 
 export interface GroupOffset {
   readonly topic: TopicName;
+  readonly topicId: TopicId;
   readonly partition: Partition;
   readonly offset: Offset;
   readonly metadata: string;

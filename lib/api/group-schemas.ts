@@ -17,6 +17,7 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const memberId = z.string().meta({ description: 'Of one incarnation of a consumer, best a UUID of its own' });
 const committedOffset = z.int().min(0).meta({ description: 'The next offset to read' });
 const metadata = z.string().meta({ description: 'Of the committer, at most 4096 bytes' });
+const topicId = z.string().regex(uuid, 'is not a UUID');
 const committedAt = z.int().meta({ description: 'Milliseconds since the Unix epoch' });
 
 // ---- members
@@ -33,7 +34,7 @@ export const heartbeatBody = z.strictObject({
     .array(
       z.strictObject({
         topic: z.string(),
-        topicId: z.string().regex(uuid, 'is not a UUID').optional(),
+        topicId: topicId.optional(),
         partitions: z.array(partition).max(partitionCountMax),
       }),
     )
@@ -58,7 +59,15 @@ export const commitOffsetsBody = z
     memberId: memberId.optional(),
     memberEpoch: z.int().min(0).optional(),
     offsets: z
-      .array(z.strictObject({ topic: z.string(), partition, offset: committedOffset, metadata: metadata.optional() }))
+      .array(
+        z.strictObject({
+          topic: z.string(),
+          topicId: topicId.optional(),
+          partition,
+          offset: committedOffset,
+          metadata: metadata.optional(),
+        }),
+      )
       .min(1)
       .max(commitOffsetsMax),
   })
@@ -74,7 +83,7 @@ export const groupOffsetsQuery = z.strictObject({
   topic: z.string().optional().meta({ description: 'One topic, or several separated by commas; default all' }),
 });
 export const groupOffsetsAnswer = z.object({
-  offsets: z.array(z.object({ topic, partition, offset: committedOffset, metadata, committedAt })),
+  offsets: z.array(z.object({ topic, topicId, partition, offset: committedOffset, metadata, committedAt })),
 });
 
 export const resetOffsetsBody = z.strictObject({

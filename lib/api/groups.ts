@@ -88,9 +88,13 @@ export const commitOffsets: Handler = async ({ log, onError }, call) => {
   const results = await log.groups.commitOffsets({
     groupId,
     ...(memberId !== undefined && memberEpoch !== undefined && { member: memberOf(call, memberId, memberEpoch) }),
-    offsets: offsets.map(({ topic, partition, offset, metadata }) => {
-      return { topic: parseTopicName(topic), partition, offset, ...(metadata !== undefined && { metadata }) };
-    }),
+    offsets: offsets.map(({ topic, topicId, partition, offset, metadata }) => ({
+      topic: parseTopicName(topic),
+      ...(topicId !== undefined && { topicId: topicId as TopicId }),
+      partition,
+      offset,
+      ...(metadata !== undefined && { metadata }),
+    })),
   });
   return commitResponse(results, onError);
 };

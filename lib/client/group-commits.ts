@@ -1,8 +1,8 @@
 /** Remembers in the group how far its member is: what is done and was not committed yet. */
 
-import { isLogError, type LogError } from '../errors.ts';
+import type { LogError } from '../errors.ts';
 import { failingMsMax, type GroupConsumerDeps, retrying } from './group-consumer-deps.ts';
-import { isFencing } from './group-member.ts';
+import { isFencing, isGone } from './group-member.ts';
 import { groupDefaults } from './group-options.ts';
 import type { OwnedPartition } from './owned-partition.ts';
 
@@ -42,14 +42,14 @@ export class GroupCommits {
       return offset === undefined ? [] : [{ one, offset }];
     });
     if (dirty.length === 0 || !member.isMember) return;
-    const offsets = dirty.map(({ one, offset }) => ({ ...one.place, offset }));
+    const offsets = dirty.map(({ one, offset }) => ({ ...one.place, topicId: one.topicId, offset }));
     const results = await member.commit(offsets);
     let failure: LogError | undefined;
     for (const [index, { one, offset }] of dirty.entries()) {
       const error = results[index];
       if (error === undefined) one.committed = offset;
       // Of a topic that was deleted there is nothing to remember; the group hears of it within a minute.
-      else if (!isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) failure = isFencing(failure) ? failure : error;
+      else if (!isGone(error)) failure = isFencing(failure) ? failure : error;
     }
     if (failure === undefined) return;
     if (isFencing(failure)) this.#onFenced(failure);

@@ -6,13 +6,14 @@
  */
 
 import { isLogError, LogError } from '../errors.ts';
+import type { GroupOffset } from '../log.ts';
 import { callJson } from './api-calls.ts';
 import type { GroupCommits } from './group-commits.ts';
 import { failingMsMax, type GroupConsumerDeps, lastCommitMsMax, retrying } from './group-consumer-deps.ts';
 import type { GroupFetcher } from './group-fetcher.ts';
 import { type Assignment, groupPath } from './group-member.ts';
-import type { LostPartition, TopicPartition } from './group-options.ts';
-import { nameOf, OwnedPartition } from './owned-partition.ts';
+import type { LostPartition } from './group-options.ts';
+import { OwnedPartition } from './owned-partition.ts';
 
 /** Topics that are named in one request. */
 const topicsNamedMax = 20;
@@ -88,7 +89,7 @@ export class GroupHandOver {
     const { held, options } = this.#deps;
     const begins = await retrying(this.#deps, { signal: this.#deps.stopped, timeMsMax: failingMsMax }, async () => {
       const committed = await this.#committed(added);
-      return await Promise.all(added.map((one) => this.#beginOf(one, committed.get(nameOf(one)))));
+      return await Promise.all(added.map((one) => this.#beginOf(one, committed.get(one.key))));
     });
     const found = (begins ?? []).filter(({ one }) => one.state === 'starting');
     const here = found.flatMap(({ offset, ...rest }) => (offset === undefined ? [] : [{ ...rest, offset }]));
@@ -100,20 +101,19 @@ export class GroupHandOver {
     held.changed();
   }
 
-  /** What the group has committed in the topics of these, by name of the partition. */
+  /** What the group has committed in the topics of these, by key of the partition. */
   async #committed(partitions: readonly OwnedPartition[]): Promise<ReadonlyMap<string, number>> {
     const { options, stopped, transport } = this.#deps;
     const topics = [...new Set(partitions.map(({ topic }) => topic))];
     // The names of many do not fit into the head of a request; then it is all that the group has.
     const query: Record<string, string> = topics.length > topicsNamedMax ? {} : { topic: topics.join(',') };
     const path = groupPath(options.group, '/offsets');
-    const { offsets } = await callJson<{ offsets: readonly (TopicPartition & { readonly offset: number })[] }>(
-      transport,
-      'GET',
-      path,
-      { query, role: 'consumer', signal: stopped },
-    );
-    return new Map(offsets.map((one) => [nameOf(one), one.offset]));
+    const { offsets } = await callJson<{ offsets: readonly GroupOffset[] }>(transport, 'GET', path, {
+      query,
+      role: 'consumer',
+      signal: stopped,
+    });
+    return new Map(offsets.map(({ topicId, partition, offset }) => [`${topicId}/${partition}`, offset]));
   }
 
   /** No offset: the topic is not there, or not yet for whoever was asked. */

@@ -23,6 +23,7 @@ export interface HeartbeatReply {
 }
 
 export interface OffsetToCommit extends TopicPartition {
+  readonly topicId: string;
   readonly offset: number;
 }
 
@@ -31,6 +32,11 @@ const fencingCodes = ['FENCED_MEMBER_EPOCH', 'UNKNOWN_MEMBER_ID', 'STALE_MEMBER_
 
 export function isFencing(error: unknown): boolean {
   return fencingCodes.some((code) => isLogError(error, code));
+}
+
+/** The topic was deleted, and perhaps made again. */
+export function isGone(error: unknown): boolean {
+  return isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') || isLogError(error, 'UNKNOWN_TOPIC_ID');
 }
 
 export class GroupMember {
@@ -169,7 +175,7 @@ export class GroupMember {
     });
     // Where all failed the answer is the first one's problem, and beside it stands one for each.
     const error = response.status < 300 ? undefined : errorOf(response);
-    if (error !== undefined && !isFencing(error) && error.code !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error;
+    if (error !== undefined && !isFencing(error) && !isGone(error)) throw error;
     const { results } = parseBody(response) as { readonly results?: readonly object[] };
     if (results === undefined) return offsets.map(() => error);
     return results.map((result) => ('code' in result ? problemToError(result, response.status) : undefined));

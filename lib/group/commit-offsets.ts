@@ -21,10 +21,7 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
   return async function commitOffsets(request: CommitOffsetsRequest): Promise<readonly CommitOffsetsResult[]> {
     const { groupId, member, offsets } = request;
     refuseTwice(offsets);
-    const topics = await lookUpTopics(
-      deps.topics,
-      offsets.map(({ topic }) => topic),
-    );
+    const topics = await topicsOf(offsets);
     const checked = offsets.map((entry) => ({ entry, ...check(entry, topics) }));
     const good = checked.flatMap((one) => ('commit' in one ? [one] : []));
     const commits = good.map(({ commit }) => commit);
@@ -37,6 +34,15 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
       return error === undefined ? { topic, partition } : { topic, partition, error };
     });
   };
+
+  /** What is known of a topic and does not fit its entry is looked up anew: it may have grown, or been made again. */
+  async function topicsOf(entries: readonly Entry[]): Promise<readonly GroupTopic[]> {
+    const known = await lookUpTopics(deps.topics, topicNamesOf(entries));
+    const misfits = topicNamesOf(entries.filter((entry) => 'error' in find(entry, known)));
+    if (misfits.length === 0) return known;
+    const anew = await lookUpTopics(deps.topics, misfits, { isFresh: true });
+    return [...known.filter(({ topic }) => !misfits.includes(topic)), ...anew];
+  }
 
   async function commitAs(
     groupId: GroupId,
@@ -132,22 +138,36 @@ async function usableHead(deps: GroupDeps, groupId: GroupId): Promise<GroupHead 
 
 type Entry = CommitOffsetsRequest['offsets'][number];
 
+const topicNamesOf = (entries: readonly Entry[]) => entries.map(({ topic }) => topic);
+
+function find(
+  { topic, topicId, partition }: Entry,
+  topics: readonly GroupTopic[],
+): { readonly found: GroupTopic } | { readonly error: LogError } {
+  const found = topics.find((one) => one.topic === topic);
+  if (found !== undefined && topicId !== undefined && topicId !== found.topicId) {
+    return {
+      error: new LogError('UNKNOWN_TOPIC_ID', `topic ${topic} has id ${found.topicId} now, and not ${topicId}`),
+    };
+  }
+  if (found !== undefined && partition < found.partitionCount) return { found };
+  const there = found === undefined ? 'the topic does not exist' : `it has ${found.partitionCount} partitions`;
+  return { error: new LogError('UNKNOWN_TOPIC_OR_PARTITION', `partition ${partition} of topic ${topic}: ${there}`) };
+}
+
 function check(
   entry: Entry,
   topics: readonly GroupTopic[],
 ): { readonly commit: OffsetCommit } | { readonly error: LogError } {
   const { topic, partition, offset, metadata = '' } = entry;
-  const found = topics.find((one) => one.topic === topic);
-  if (found === undefined || partition >= found.partitionCount) {
-    const there = found === undefined ? 'the topic does not exist' : `it has ${found.partitionCount} partitions`;
-    return { error: new LogError('UNKNOWN_TOPIC_OR_PARTITION', `partition ${partition} of topic ${topic}: ${there}`) };
-  }
+  const known = find(entry, topics);
+  if ('error' in known) return known;
   const bytes = Buffer.byteLength(metadata);
   if (bytes > offsetMetadataBytesMax) {
     const message = `metadata of partition ${partition} of topic ${topic} has ${bytes} bytes, ${offsetMetadataBytesMax} are allowed`;
     return { error: new LogError('OFFSET_METADATA_TOO_LARGE', message) };
   }
-  return { commit: { topicId: found.topicId, partition, offset, metadata } };
+  return { commit: { topicId: known.found.topicId, partition, offset, metadata } };
 }
 
 function refuseTwice(offsets: readonly Entry[]): void {

@@ -10,9 +10,15 @@ import type { TopicCache } from '../topic/topics.ts';
 /** Topics looked up at once. */
 const lookUpsAtOnceMax = 32;
 
-export async function lookUpTopics(topics: TopicCache, names: Iterable<TopicName>): Promise<GroupTopic[]> {
+/** `isFresh`: as they are now, and not as they were up to some seconds ago. */
+export async function lookUpTopics(
+  topics: TopicCache,
+  names: Iterable<TopicName>,
+  { isFresh = false } = {},
+): Promise<GroupTopic[]> {
   const found: GroupTopic[] = [];
   const left = [...new Set(names)];
+  if (isFresh) for (const name of left) topics.forget(name);
   while (left.length > 0) {
     const looked = await Promise.all(left.splice(0, lookUpsAtOnceMax).map((name) => lookUpTopic(topics, name)));
     found.push(...looked.flatMap((topic) => topic ?? []));

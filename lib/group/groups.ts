@@ -33,12 +33,14 @@ export function createGroups(deps: GroupDeps): Groups {
   }: Parameters<Groups['fetchOffsets']>[0]): Promise<readonly GroupOffset[]> {
     const [head, items] = await Promise.all([groupStore.getGroupHead(groupId), groupStore.listOffsets(groupId)]);
     const valid = validOffsets(head, items, clock.nowMs());
-    const known = topics === undefined ? await allTopics(deps, valid) : await lookUpTopics(deps.topics, topics);
+    // Those of a topic that was deleted are not those of the next one of its name.
+    const known =
+      topics === undefined ? await allTopics(deps, valid) : await lookUpTopics(deps.topics, topics, { isFresh: true });
     return byName(known).flatMap(({ topic, topicId }) =>
       valid
         .filter(({ item }) => item.topicId === topicId)
         .map(({ item: { partition }, committed: { offset, metadata, committedAt } }) => {
-          return { topic, partition, offset, metadata, committedAt };
+          return { topic, topicId, partition, offset, metadata, committedAt };
         }),
     );
   }
@@ -106,6 +108,7 @@ export function createGroups(deps: GroupDeps): Groups {
 
   async function resetOffsets(request: ResetOffsetsRequest): Promise<readonly GroupOffset[]> {
     const { groupId } = request;
+    deps.topics.forget(request.topic);
     const topic = await deps.topics.get(request.topic);
     const partitions = request.partitions ?? indexes(topic.partitionCount);
     for (const [index, partition] of partitions.entries()) {
@@ -137,7 +140,7 @@ export function createGroups(deps: GroupDeps): Groups {
     }
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
-      return { topic: request.topic, partition, offset, metadata, committedAt };
+      return { topic: request.topic, topicId: topic.topicId, partition, offset, metadata, committedAt };
     });
   }
 

@@ -80,9 +80,12 @@ async function readAndCommit(
 ): Promise<string[]> {
   const { groupId: group, memberId } = member.identity;
   const wrong: string[] = [];
-  for (const { topic, partition, session } of member.holdings.values()) {
+  for (const { topic, topicId, partition, session } of member.holdings.values()) {
     const { outcome: found } = await groups.fetchOffsets(caller, group, topic);
-    const committed = found.kind === 'ok' ? found.offsets.find((one) => one.partition === partition) : undefined;
+    const committed =
+      found.kind === 'ok'
+        ? found.offsets.find((one) => one.topicId === topicId && one.partition === partition)
+        : undefined;
     let asked = committed?.offset ?? 0;
     let isAtEnd = false;
     for (let reads = 0; reads < readsMax && !isAtEnd; reads++) {
@@ -93,7 +96,7 @@ async function readAndCommit(
       isAtEnd = poll.outcome.nextOffset >= poll.outcome.highWatermark;
       asked = poll.outcome.nextOffset;
     }
-    const offset = { topic, partition, offset: asked, metadata: `${caller.name}+${group}+${partition}` };
+    const offset = { topic, topicId, partition, offset: asked, metadata: `${caller.name}+${group}+${partition}` };
     const { memberEpoch } = member;
     const [commit] = await groups.commitOffsets(caller, group, { memberId, memberEpoch }, [offset]);
     if (!isAtEnd) wrong.push(`${topic}/${partition} was not read to its end by group ${group}`);

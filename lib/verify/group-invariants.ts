@@ -69,7 +69,7 @@ export function formerOwnersCommitNothing(history: SortedHistory): Violation[] {
   return history.operations.flatMap((operation): Violation[] => {
     if (operation.type !== 'commitOffset' || operation.outcome.kind !== 'ok') return [];
     const { member, group, partition, start } = operation;
-    const [life, other] = history.livesOf(operation);
+    const [life, other] = livesOfCommit(history, operation);
     if (member === undefined || life === undefined || other !== undefined) return [];
     const { memberId, memberEpoch } = member;
     const ofPlace = holdings.get(`${group} ${placeOf(life.topicId, partition)}`) ?? [];
@@ -87,6 +87,12 @@ export function formerOwnersCommitNothing(history: SortedHistory): Violation[] {
     const text = `${named(operation)} was taken from ${memberId} at epoch ${memberEpoch}, though ${next.memberId} was given the partition at epoch ${next.memberEpoch} before, by ${named(next.told)}`;
     return [{ text, operations: [next.told, operation] }];
   });
+}
+
+/** Of the topic that the commit names by its id, else of those of its name. */
+function livesOfCommit({ topics, livesOf }: SortedHistory, operation: CommitOffsetOperation): readonly TopicLife[] {
+  const { topicId } = operation;
+  return topicId === undefined ? livesOf(operation) : topics.filter((life) => life.topicId === topicId);
 }
 
 /** Whether the member asked for something that got no answer: it may have been given the partition since, and not know. */
@@ -170,7 +176,7 @@ export function committedOffsetsAreTheLast(history: SortedHistory): Violation[] 
       const partitionCount = life.partitionCounts.at(-1)?.count ?? 0;
       return Array.from({ length: partitionCount }, (_, partition) => partition).flatMap((partition): Violation[] => {
         const ofPlace = writes(life, partition);
-        const found = answer.offsets.find((one) => one.partition === partition);
+        const found = answer.offsets.find((one) => one.topicId === life.topicId && one.partition === partition);
         if (ofPlace.some((write) => isOf(write, found) && isVisible(write, ofPlace, fetch))) return [];
         const last = ofPlace
           .filter(({ end }) => end < fetch.start)
@@ -205,28 +211,28 @@ function writesOf(history: SortedHistory, group: string): (life: TopicLife, part
     operation: undefined,
   };
   const ofAll: Write[] = [initial];
-  const add = (life: TopicLife, partition: number, write: Write) => {
-    const place = placeOf(life.topicId, partition);
+  const add = (topicId: string, partition: number, write: Write) => {
+    const place = placeOf(topicId, partition);
     found.set(place, [...(found.get(place) ?? []), write]);
   };
   for (const operation of history.operations) {
     if (!('group' in operation) || operation.group !== group || operation.outcome.kind === 'failed') continue;
     if (operation.type !== 'commitOffset' && operation.type !== 'resetOffsets' && operation.type !== 'deleteGroup')
       continue;
-    const lives = history.livesOf(operation);
+    const lives = operation.type === 'commitOffset' ? livesOfCommit(history, operation) : history.livesOf(operation);
     const isCertain = operation.outcome.kind === 'ok' && (operation.type === 'deleteGroup' || lives.length === 1);
     const { start } = operation;
     const timed = { start, end: isCertain ? endOf(operation) : Number.POSITIVE_INFINITY, operation };
     if (operation.type === 'deleteGroup') ofAll.push({ ...nothing, ...timed });
     for (const life of lives) {
-      if (operation.type === 'commitOffset') add(life, operation.partition, { ...operation, ...timed });
+      if (operation.type === 'commitOffset') add(life.topicId, operation.partition, { ...operation, ...timed });
       else if (operation.type === 'resetOffsets') {
         // What a reset without an answer has set nobody knows.
         const partitions = Array.from({ length: life.partitionCounts.at(-1)?.count ?? 0 }, (_, partition) => partition);
-        const set =
-          answerOf(operation)?.offsets ??
-          partitions.map((partition) => ({ partition, offset: 0, metadata: undefined }));
-        for (const { partition, ...value } of set) add(life, partition, { ...value, ...timed });
+        const any = partitions.map((partition) => ({ ...life, partition, offset: 0, metadata: undefined }));
+        for (const { topicId, partition, offset, metadata } of answerOf(operation)?.offsets ?? any) {
+          add(topicId, partition, { offset, metadata, ...timed });
+        }
       }
     }
   }

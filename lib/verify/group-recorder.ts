@@ -1,9 +1,17 @@
 /** What the members of a group, and others, ask of it, written down: see `recorder.ts`. */
 
-import type { GroupId, InstanceId, MemberId, TopicName } from '../ids.ts';
-import type { HeartbeatAnswer, HeartbeatRequest, JoinRequest, ResetOffsetsRequest, TopicPartitions } from '../log.ts';
+import type { GroupId, InstanceId, MemberId, TopicId, TopicName } from '../ids.ts';
+import type {
+  GroupOffset,
+  HeartbeatAnswer,
+  HeartbeatRequest,
+  JoinRequest,
+  ResetOffsetsRequest,
+  TopicPartitions,
+} from '../log.ts';
 import type {
   CommitOffsetOperation,
+  CommittedOffset,
   FetchOffsetsOperation,
   GroupOperation,
   MemberOperation,
@@ -24,6 +32,7 @@ export interface MemberIdentity {
 
 export interface OffsetToCommit {
   readonly topic: TopicName;
+  readonly topicId: TopicId;
   readonly partition: number;
   readonly offset: number;
   readonly metadata: string;
@@ -92,11 +101,11 @@ export class GroupRecorder {
     offsets: readonly OffsetToCommit[],
   ): Promise<CommitOffsetOperation[]> {
     const request = this.#recorder.nextRequest();
-    const operations = offsets.map(({ topic, partition, offset, metadata }) =>
+    const operations = offsets.map(({ topic, topicId, partition, offset, metadata }) =>
       this.#recorder.begin<CommitOffsetOperation>(caller, topic, {
         type: 'commitOffset',
         group: groupId,
-        ...{ request, partition, member, offset, metadata },
+        ...{ request, topicId, partition, member, offset, metadata },
       }),
     );
     return await this.#recorder.end(caller, operations, async ({ groups }) => {
@@ -110,9 +119,7 @@ export class GroupRecorder {
     const operation = this.#recorder.begin<FetchOffsetsOperation>(caller, topic, asked);
     await this.#recorder.end(caller, [operation], async ({ groups }) => {
       const offsets = await groups.fetchOffsets({ groupId, topics: [topic] });
-      return [
-        { kind: 'ok', offsets: offsets.map(({ partition, offset, metadata }) => ({ partition, offset, metadata })) },
-      ];
+      return [{ kind: 'ok', offsets: offsets.map(toCommitted) }];
     });
     return operation;
   }
@@ -122,9 +129,7 @@ export class GroupRecorder {
     const operation = this.#recorder.begin<GroupOperation>(caller, request.topic, asked);
     await this.#recorder.end(caller, [operation], async ({ groups }) => {
       const offsets = await groups.resetOffsets(request);
-      return [
-        { kind: 'ok', offsets: offsets.map(({ partition, offset, metadata }) => ({ partition, offset, metadata })) },
-      ];
+      return [{ kind: 'ok', offsets: offsets.map(toCommitted) }];
     });
     return operation;
   }
@@ -157,6 +162,10 @@ export class GroupRecorder {
     });
     return { operation, answer };
   }
+}
+
+function toCommitted({ topicId, partition, offset, metadata }: GroupOffset): CommittedOffset {
+  return { topicId, partition, offset, metadata };
 }
 
 function placesOf(assignment: TopicPartitions): Place[] {

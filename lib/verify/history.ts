@@ -156,6 +156,8 @@ export interface CommitOffsetOperation extends Timed {
   readonly type: 'commitOffset';
   readonly request: number;
   readonly group: string;
+  /** Undefined: for whatever topic has the name. */
+  readonly topicId: string | undefined;
   readonly partition: Partition;
   /** Undefined: by somebody outside of the group. */
   readonly member: { readonly memberId: string; readonly memberEpoch: number } | undefined;
@@ -166,6 +168,7 @@ export interface CommitOffsetOperation extends Timed {
 }
 
 export interface CommittedOffset {
+  readonly topicId: string;
   readonly partition: Partition;
   readonly offset: Offset;
   readonly metadata: string;

@@ -1,6 +1,6 @@
 /** Clients that are members of a group by the calls of the protocol, with every bad habit that members have. */
 
-import type { GroupId, InstanceId, MemberId, TopicName } from '../ids.ts';
+import type { GroupId, InstanceId, MemberId, TopicId, TopicName } from '../ids.ts';
 import type { Chance } from './chance.ts';
 import { Client, type ClientDeps } from './client.ts';
 import { GroupRecorder, type OffsetToCommit } from './group-recorder.ts';
@@ -106,7 +106,9 @@ export class Member extends Client {
     const { outcome } = await this.#groups.fetchOffsets(this, this.#groupId, topic);
     if (outcome.kind !== 'ok') return;
     for (const holding of held) {
-      const committed = outcome.offsets.find(({ partition }) => partition === holding.partition);
+      const committed = outcome.offsets.find(
+        ({ topicId, partition }) => topicId === holding.topicId && partition === holding.partition,
+      );
       holding.position ??= committed?.offset ?? 0;
       holding.committed ??= committed?.offset;
     }
@@ -160,13 +162,18 @@ export class Member extends Client {
     } else {
       const { outcome } = await this.#groups.fetchOffsets(this, this.#groupId, topic);
       const known = outcome.kind === 'ok' ? outcome.offsets : [];
-      const back = known.map(({ partition, offset }) => this.#toCommit({ topic, partition }, Math.max(0, offset - 1)));
+      const back = known.map((one) =>
+        this.#toCommit({ topic, ...one, topicId: one.topicId as TopicId }, Math.max(0, one.offset - 1)),
+      );
       if (back.length > 0) await this.#groups.commitOffsets(this, this.#groupId, undefined, back);
     }
   }
 
-  #toCommit({ topic, partition }: Pick<Holding, 'topic' | 'partition'>, offset: number): OffsetToCommit {
-    return { topic, partition, offset, metadata: `${this.name}+${this.#commitCount++}` };
+  #toCommit(
+    { topic, topicId, partition }: Pick<Holding, 'topic' | 'topicId' | 'partition'>,
+    offset: number,
+  ): OffsetToCommit {
+    return { topic, topicId, partition, offset, metadata: `${this.name}+${this.#commitCount++}` };
   }
 
   async #leave(): Promise<void> {

@@ -74,7 +74,7 @@ export const goodGroups: readonly (readonly [string, readonly Operation[]])[] = 
       commit(0, ['n', 2], [11, 12]),
       member('leave', 'm', [2], [13, 14]),
       member('leave', 'n', [2], [15, 16]),
-      changeGroup('resetOffsets', [{ partition: 0, offset: 0, metadata: '' }], [16.1, 16.2]),
+      changeGroup('resetOffsets', [{ topicId: 'a', partition: 0, offset: 0, metadata: '' }], [16.1, 16.2]),
       changeGroup('deleteGroup', [], [17, 18]),
       committed(undefined, [19, 20]),
       member('join', 'n', [1, ['a/0']], [21, 22]),

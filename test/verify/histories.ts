@@ -159,6 +159,7 @@ export function commit(
     ...timed(start, end),
     request: start,
     group: 'billing',
+    topicId: undefined,
     partition: 0,
     member: by && { memberId: by[0], memberEpoch: by[1] },
     offset,
@@ -173,7 +174,8 @@ export function committed(
   found: readonly [offset: number, committedAt: number] | undefined,
   [start, end, more]: At<FetchOffsetsOperation>,
 ): FetchOffsetsOperation {
-  const offsets = found === undefined ? [] : [{ partition: 0, offset: found[0], metadata: `commit ${found[1]}` }];
+  const offsets =
+    found === undefined ? [] : [{ topicId: 'a', partition: 0, offset: found[0], metadata: `commit ${found[1]}` }];
   return {
     id: start,
     type: 'fetchOffsets',
