@@ -1,7 +1,7 @@
 /** What the calls of groups share: their stores, and how a step that met others starts over. */
 
 import { type Clock, type RandomBytes, randomFraction } from '../clock.ts';
-import { type Effect, LogError } from '../errors.ts';
+import { LogError } from '../errors.ts';
 import type { GroupId } from '../ids.ts';
 import { groupAttemptsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
@@ -23,13 +23,12 @@ const delayMsMax = 500;
 
 /**
  * Runs `attempt` until it has an answer; undefined: what it had seen was no longer so. Delays rise with full jitter, since
- * the members of a group that starts all come at once. `effect`: what may be done when none of them has an answer.
+ * the members of a group that starts all come at once.
  */
 export async function untilDone<T>(
   deps: Pick<GroupDeps, 'clock' | 'randomBytes'>,
   groupId: GroupId,
   attempt: () => Promise<T | undefined>,
-  effect: Effect = 'none',
 ): Promise<T> {
   for (let attemptNumber = 1; attemptNumber <= groupAttemptsMax; attemptNumber++) {
     const answer = await attempt();
@@ -40,7 +39,7 @@ export async function untilDone<T>(
   throw new LogError(
     'KAFKA_STORAGE_ERROR',
     `group ${groupId} is being changed by others, ${groupAttemptsMax} attempts met a change`,
-    { effect },
+    { effect: 'none' },
   );
 }
 

@@ -75,7 +75,7 @@ export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?
     return { ...answerTo(now), assignment: namedPartitions(now.currentAssignment, group.topics) };
   };
   // Who joins is a member before it is given anything, and partitions come to it in steps.
-  return await untilDone(deps, groupId, attempt, 'unknown');
+  return await untilDone(deps, groupId, attempt);
 }
 
 /** The session with what the request says of it; itself when that is nothing new. */

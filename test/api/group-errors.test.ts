@@ -14,7 +14,7 @@ import {
 import type { GroupStore } from '../../lib/store/group-store.ts';
 import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
 import { groupOf, memberOf, sessionOf } from '../contract/group-store.ts';
-import { type GroupLog, openGroupLog } from '../group/group-fixture.ts';
+import { type GroupLog, openGroupLog, orders } from '../group/group-fixture.ts';
 import { systemRandom } from '../log-fixture.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
 import { type Answer, type Door, openApp } from './harness.ts';
@@ -234,6 +234,18 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
       'metadata of partition 0 of topic orders has 4097 bytes, 4096 are allowed',
     ],
   ],
+  UNKNOWN_TOPIC_ID: [
+    [
+      'a commit for a topic that was deleted and made again',
+      async ({ commit, log }) => {
+        const { topicId } = await log.topics.get(orders);
+        await log.topics.delete(orders);
+        await log.topics.create({ topic: orders, partitionCount: 2 });
+        return await commit({ ...entry, topicId }, m1);
+      },
+      /^topic orders has id [0-9a-f-]{36} now, and not [0-9a-f-]{36}$/,
+    ],
+  ],
   UNKNOWN_TOPIC_OR_PARTITION: [
     [
       'a commit in a topic that is not there',
@@ -425,7 +437,7 @@ describe('KAFKA_STORAGE_ERROR, which may pass, answers', () => {
   test('a join that is never given what it shall have, and is a member all the same', async () => {
     const { join, call } = await openWorld({ wrap: (store) => changed(store, { handOver: async () => 'conflict' }) });
     expect((await join('m1')).json).toMatchObject(
-      told('group billing is being changed by others, 12 attempts met a change', 'unknown'),
+      told('group billing is being changed by others, 12 attempts met a change; the member has joined', 'unknown'),
     );
     expect((await call('GET', '/v1/groups/billing')).json.members).toMatchObject([{ memberId: 'm1' }]);
   });

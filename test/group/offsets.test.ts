@@ -26,7 +26,7 @@ const committedIn = async (groups: Groups, groupId = billing) =>
 
 describe('a commit', () => {
   test('of a member is read back with its metadata, for any of its topics or for all', async () => {
-    const { groups, clock } = await openGroupLog({ topics: { orders: 2, returns: 1 } });
+    const { groups, clock, log } = await openGroupLog({ topics: { orders: 2, returns: 1 } });
     const consumer = await new TestConsumer(groups, 'm1', { topics: [orders, returns] }).join();
     const member = { memberId: consumer.memberId, memberEpoch: 1 };
     const results = await groups.commitOffsets({
@@ -42,8 +42,10 @@ describe('a commit', () => {
       { topic: 'orders', partition: 1 },
     ]);
     const committedAt = clock.nowMs;
-    const inOrders = { topic: 'orders', partition: 1, offset: 42, metadata: '', committedAt };
-    const inReturns = { topic: 'returns', partition: 0, offset: 3, metadata: 'page 7 §', committedAt };
+    const { topicId } = await log.topics.get(orders);
+    const ofReturns = (await log.topics.get(returns)).topicId;
+    const inOrders = { topic: 'orders', topicId, partition: 1, offset: 42, metadata: '', committedAt };
+    const inReturns = { topic: 'returns', topicId: ofReturns, partition: 0, offset: 3, metadata: 'page 7 §', committedAt };
     expect(await groups.fetchOffsets({ groupId: billing })).toEqual([inOrders, inReturns]);
     expect(await groups.fetchOffsets({ groupId: billing, topics: [returns] })).toEqual([inReturns]);
     expect(await groups.fetchOffsets({ groupId: billing, topics: [parseTopicName('other')] })).toEqual([]);
