@@ -23,7 +23,7 @@ export class IncomingRequest implements AskedRequest {
     const { headers } = incoming;
     this.method = incoming.method ?? 'GET';
     this.url = urlOf(incoming);
-    this.headers = { get: (name) => headers[name]?.toString() ?? null };
+    this.headers = { get: (name) => headers[name.toLowerCase()]?.toString() ?? null };
     this.#body = body;
     this.#outgoing = outgoing;
   }
