@@ -7,8 +7,9 @@
 
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { toResponse } from '../lib/api/answer.ts';
 import type { App } from '../lib/api/app.ts';
-import { problemOf, problemResponse } from '../lib/api/problem.ts';
+import { problemAnswer, problemOf } from '../lib/api/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { OpenLog } from '../lib/create-log.ts';
 import { type Effect, LogError } from '../lib/errors.ts';
@@ -140,7 +141,7 @@ export function createHandlers(deps: HandlerDeps) {
       if (response === undefined) throw new LogError('REQUEST_TIMED_OUT', 'the function ran out of time', { effect });
       return { response, effect };
     } catch (error) {
-      return { response: problemResponse(problemOf(error, telemetry.failed)), effect };
+      return { response: toResponse(problemAnswer(problemOf(error, telemetry.failed))), effect };
     }
   }
 

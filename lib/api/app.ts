@@ -1,14 +1,15 @@
 /**
- * The HTTP door as one function from `Request` to `Response`; servers and Lambdas put it behind their own listeners.
+ * The HTTP door as one function from request to answer; servers and Lambdas put it behind their own listeners.
  * PROTOCOL.md says what every path does.
  */
 
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { eventStreamKeepAliveMs, eventStreamMsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
-import type { ApiDeps, Call, Carriage, Handler, RequestLine } from './http.ts';
-import { HttpRefusal, type OnError, problemOf, problemResponse } from './problem.ts';
+import { type Answer, toResponse } from './answer.ts';
+import type { ApiDeps, AskedRequest, Carriage, Handler, RequestLine } from './http.ts';
+import { HttpRefusal, type OnError, problemAnswer, problemOf } from './problem.ts';
 import { routes } from './routes.ts';
 
 /** What a request line of the log says about a finished request. */
@@ -39,7 +40,13 @@ export interface AppOptions {
 
 export interface App {
   /** Never rejects: every failure is an answer. */
+  answer(request: AskedRequest, carriage?: Carriage): Promise<Answer>;
+  /** The same in the words of the Fetch standard. */
   fetch(request: Request, carriage?: Carriage): Promise<Response>;
+}
+
+interface Env {
+  Bindings: Carriage;
 }
 
 export function createApp(options: AppOptions): App {
@@ -54,43 +61,39 @@ export function createApp(options: AppOptions): App {
     eventStreamKeepAliveMs: options.eventStreamKeepAliveMs ?? eventStreamKeepAliveMs,
   };
 
-  const answer = async (api: string, handle: Handler, call: Omit<Call, 'line'>): Promise<Response> => {
+  const run = async (api: string, handle: Handler, c: Context<Env>): Promise<Answer> => {
     const startMs = clock.nowMs();
+    const { raw: request } = c.req;
     const line: RequestLine = { api };
-    let response: Response;
+    const param = (name: string) => c.req.param(name) ?? '';
+    const query = () => c.req.query();
+    let answer: Answer;
     try {
       if (api !== 'none') checkIsServed(api, options.apis);
-      response = await handle(deps, { ...call, line });
+      answer = await handle(deps, { request, carriage: c.env, param, query, line });
     } catch (error) {
       const headers = error instanceof HttpRefusal ? error.headers : undefined;
-      response = problemResponse(problemOf(error, deps.onError), undefined, headers);
+      answer = problemAnswer(problemOf(error, deps.onError), undefined, headers);
     }
-    const { method } = call.request;
-    onRequest?.({ ...line, method, status: response.status, durationMs: clock.nowMs() - startMs });
-    return response;
+    const { method } = request;
+    onRequest?.({ ...line, method, status: answer.status, durationMs: clock.nowMs() - startMs });
+    return answer;
   };
 
-  const hono = new Hono<{ Bindings: Carriage }>();
-  for (const { api, method, path, handle } of routes) {
-    hono.on(method, path, (c) =>
-      answer(api, handle, {
-        request: c.req.raw,
-        carriage: c.env,
-        param: (name) => c.req.param(name) ?? '',
-        query: () => c.req.query(),
-      }),
-    );
-  }
+  const hono = new Hono<Env>();
+  // Hono hands on what a handler returns and never looks into it, so that it need not be a `Response`.
+  const handled = (answer: Promise<Answer>) => answer as Promise<unknown> as Promise<Response>;
+  for (const { api, method, path, handle } of routes) hono.on(method, path, (c) => handled(run(api, handle, c)));
   // Looking for the other methods of a path only when none has matched keeps the usual way short.
-  hono.notFound((c) =>
-    answer('none', async () => refuse(c.req.method, c.req.path), {
-      request: c.req.raw,
-      carriage: c.env,
-      param: () => '',
-      query: () => ({}),
-    }),
-  );
-  return { fetch: async (request, carriage = {}) => hono.fetch(request, carriage) };
+  hono.notFound((c) => handled(run('none', async () => refuse(c.req.method, c.req.path), c)));
+
+  const answer = async (request: AskedRequest, carriage: Carriage = {}): Promise<Answer> => {
+    const answered = (await hono.fetch(request as Request, carriage)) as Answer | Response;
+    // To HEAD Hono gives what GET gives, as a `Response` without a body.
+    if (!(answered instanceof Response)) return answered;
+    return { status: answered.status, headers: Object.fromEntries(answered.headers), body: null };
+  };
+  return { answer, fetch: async (request, carriage) => toResponse(await answer(request, carriage)) };
 }
 
 /** 421 Misdirected Request (RFC 9110, section 15.5.20): the path exists, and another function answers it. */

@@ -11,6 +11,7 @@ import type { Offset, Partition, TopicName } from '../ids.ts';
 import { fetchBytesDefault, fetchWaitMsMax } from '../limits.ts';
 import type { DecodedRecord } from '../record/record.ts';
 import { eventStreamContentType } from '../wire.ts';
+import type { Answer } from './answer.ts';
 import type { ApiDeps, Call } from './http.ts';
 import { recordToJson } from './json-records.ts';
 import { problemOf } from './problem.ts';
@@ -29,7 +30,7 @@ const greeting = 'retry: 1000\n\n';
 const keepAlive = ': keep-alive\n\n';
 
 /** The first fetch happens before the answer begins, so what is wrong from the start has a status of its own. */
-export async function streamRecords(deps: ApiDeps, call: Call, from: From): Promise<Response> {
+export async function streamRecords(deps: ApiDeps, call: Call, from: From): Promise<Answer> {
   const { log, clock, stopping } = deps;
   const { topic, partition } = from;
   const reader = new AbortController();
@@ -91,7 +92,7 @@ export async function streamRecords(deps: ApiDeps, call: Call, from: From): Prom
     { highWaterMark: 0 },
   );
   const headers = { 'content-type': eventStreamContentType, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
-  return new Response(stream, { headers });
+  return { status: 200, headers, body: stream };
 }
 
 /** Empty when there are no more records. JSON has no line breaks of its own, so an event's data is one line. */

@@ -16,6 +16,7 @@ import {
   type PartitionEntry,
   partitionsHeader,
 } from '../wire.ts';
+import type { Answer } from './answer.ts';
 import { streamRecords } from './event-stream.ts';
 import {
   type ApiDeps,
@@ -29,7 +30,7 @@ import {
   release,
   topicOf,
 } from './http.ts';
-import { type OnError, problemOf, problemResponse } from './problem.ts';
+import { type OnError, problemAnswer, problemOf } from './problem.ts';
 import { type Budget, type FetchedPartition, readJsonRecords } from './read-records.ts';
 import { fetchBody, fetchDefaults, fetchQuery } from './schemas.ts';
 
@@ -50,7 +51,7 @@ export const fetchOne: Handler = async (deps, call) => {
   });
   if (result === undefined) throw new Error('a fetch of one partition gave no result');
   if ('error' in result) throw result.error;
-  if (format === batchesContentType) return batchesResponse(call, [result]);
+  if (format === batchesContentType) return batchesAnswer(call, [result]);
   return json({ ...readJsonRecords(result, { bytesLeft: fetchBytesMax }), ...watermarksOf(result) });
 };
 
@@ -66,7 +67,7 @@ export const fetchMany: Handler = async (deps, call) => {
     ...limits,
     ...waitSignal(deps, call, limits),
   });
-  if (format === batchesContentType && !results.every(isFailed)) return batchesResponse(call, results);
+  if (format === batchesContentType && !results.every(isFailed)) return batchesAnswer(call, results);
 
   const budget = { bytesLeft: fetchBytesMax };
   const entries = results.map((result) => jsonEntry(result, budget, deps.onError));
@@ -75,7 +76,7 @@ export const fetchMany: Handler = async (deps, call) => {
   if (first === undefined) return json({ partitions: entries });
   if (failures.length < entries.length) return json({ partitions: entries }, 207);
   const { partition: _, ...problem } = first;
-  return problemResponse(
+  return problemAnswer(
     problem,
     { partitions: entries },
     format === batchesContentType ? watermarksHeader(results) : {},
@@ -135,7 +136,7 @@ function jsonEntry(result: FetchResult, budget: Budget, onError: OnError) {
 }
 
 /** 200, or 207 when a partition failed; its code stands in the header, since frames have no room for it. */
-function batchesResponse({ carriage }: Call, results: readonly FetchResult[]): Response {
+function batchesAnswer({ carriage }: Call, results: readonly FetchResult[]): Answer {
   const frames = results.flatMap((result) =>
     'error' in result ? [] : result.batches.map((batch) => ({ partition: result.partition, batch })),
   );
@@ -144,7 +145,7 @@ function batchesResponse({ carriage }: Call, results: readonly FetchResult[]): R
   const body = Buffer.concat(encodeFrames(frames));
   for (const { batch } of frames) release(batch);
   carriage.whenSent?.(() => release(body));
-  return new Response(body, { status: results.some(isFailed) ? 207 : 200, headers });
+  return { status: results.some(isFailed) ? 207 : 200, headers, body };
 }
 
 function watermarksHeader(results: readonly FetchResult[]): Record<string, string> {

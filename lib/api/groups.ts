@@ -14,6 +14,7 @@ import {
 } from '../ids.ts';
 import type { CommitOffsetsResult, HeartbeatAnswer, HeartbeatRequest } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
+import { type Answer, noContent } from './answer.ts';
 import {
   commitOffsetsBody,
   groupOffsetsQuery,
@@ -23,7 +24,7 @@ import {
   resetOffsetsBody,
 } from './group-schemas.ts';
 import { type Call, type Handler, json, negotiate, readJson, readQuery } from './http.ts';
-import { type OnError, problemOf, problemResponse } from './problem.ts';
+import { type OnError, problemAnswer, problemOf } from './problem.ts';
 
 const pageDefault = 100;
 
@@ -96,7 +97,7 @@ export const commitOffsets: Handler = async ({ log, onError }, call) => {
       ...(metadata !== undefined && { metadata }),
     })),
   });
-  return commitResponse(results, onError);
+  return commitAnswer(results, onError);
 };
 
 function memberOf({ line }: Call, memberId: string, memberEpoch: number): { memberId: MemberId; memberEpoch: number } {
@@ -105,7 +106,7 @@ function memberOf({ line }: Call, memberId: string, memberEpoch: number): { memb
 }
 
 /** As for a produce: 207 when some failed, and when all did the first one's own problem, with all results beside it. */
-function commitResponse(results: readonly CommitOffsetsResult[], onError: OnError): Response {
+function commitAnswer(results: readonly CommitOffsetsResult[], onError: OnError): Answer {
   const entries = results.map(({ topic, partition, error }) => {
     return { topic, partition, ...(error !== undefined && problemOf(error, onError)) };
   });
@@ -113,7 +114,7 @@ function commitResponse(results: readonly CommitOffsetsResult[], onError: OnErro
   const [first] = failures;
   if (first === undefined) return json({ results: entries });
   if (failures.length < results.length) return json({ results: entries }, 207);
-  return problemResponse(
+  return problemAnswer(
     problemOf(first, () => {}),
     { results: entries },
   );
@@ -165,7 +166,7 @@ export const describeGroup: Handler = async ({ log }, call) => {
 
 export const deleteGroup: Handler = async ({ log }, call) => {
   await log.groups.delete(groupOf(call));
-  return new Response(null, { status: 204 });
+  return noContent;
 };
 
 function groupOf(call: Call): GroupId {

@@ -7,6 +7,7 @@ import { type GroupId, type Partition, parseTopicName, type TopicName } from '..
 import { KiB, requestBytesMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
+import type { Answer } from './answer.ts';
 import { HttpRefusal, type OnError } from './problem.ts';
 
 export interface ApiDeps {
@@ -39,16 +40,21 @@ export interface Carriage {
   readonly whenSent?: (run: () => void) => void;
 }
 
+/** What is asked of a request: a `Request` has it, and a server may have something that takes less to make. */
+export type AskedRequest = Pick<Request, 'method' | 'url' | 'signal' | 'arrayBuffer'> & {
+  readonly headers: Pick<Headers, 'get'>;
+};
+
 /** One request on its way through a handler. */
 export interface Call {
-  readonly request: Request;
+  readonly request: AskedRequest;
   readonly carriage: Carriage;
   param(name: string): string;
   query(): Readonly<Record<string, string>>;
   readonly line: RequestLine;
 }
 
-export type Handler = (deps: ApiDeps, call: Call) => Promise<Response>;
+export type Handler = (deps: ApiDeps, call: Call) => Promise<Answer>;
 
 export function topicOf(call: Call): TopicName {
   const topic = parseTopicName(call.param('topic'));
@@ -160,8 +166,8 @@ const seenLengthMax = 80;
 
 const jsonHeaders = { 'content-type': jsonContentType };
 
-export function json(body: unknown, status = 200, headers: Readonly<Record<string, string>> = jsonHeaders): Response {
-  return new Response(JSON.stringify(body), { status, headers });
+export function json(body: unknown, status = 200, headers: Readonly<Record<string, string>> = jsonHeaders): Answer {
+  return { status, headers, body: JSON.stringify(body) };
 }
 
 /** From here on memory is given back by hand. Node's pools hold smaller pieces only, several to a buffer. */

@@ -2,6 +2,7 @@
 
 import { isLogError, LogError } from '../errors.ts';
 import { errorToProblem, type Problem, problemContentType } from '../wire.ts';
+import type { Answer } from './answer.ts';
 
 /** Told of every failure that someone may have to act on: bugs and everything else that answers with 5xx. */
 export type OnError = (error: unknown) => void;
@@ -33,15 +34,16 @@ export function problemOf(error: unknown, onError: OnError): Problem {
 }
 
 /** `extra` members stand beside the problem's own, for example the `results` of a produce that failed everywhere. */
-export function problemResponse(
+export function problemAnswer(
   problem: Problem,
   extra?: Readonly<Record<string, unknown>>,
   headers?: Readonly<Record<string, string>>,
-): Response {
-  return new Response(JSON.stringify(extra === undefined ? problem : { ...problem, ...extra }), {
+): Answer {
+  return {
     status: problem.status,
     headers: { 'content-type': problemContentType, ...headers, ...retryAfter(problem) },
-  });
+    body: JSON.stringify(extra === undefined ? problem : { ...problem, ...extra }),
+  };
 }
 
 /** Seconds, rounded up: `Retry-After: 0` would invite a storm. */

@@ -4,7 +4,7 @@ import { LogError } from '../errors.ts';
 import { framesMax } from '../limits.ts';
 import { batchesContentType, decodeFrames, jsonContentType } from '../wire.ts';
 import { type Handler, negotiate, readBody, release, topicOf } from './http.ts';
-import { produceResponse } from './produce-results.ts';
+import { produceAnswer } from './produce-results.ts';
 
 export const produceBatches: Handler = async ({ log, onError }, call) => {
   const topic = topicOf(call);
@@ -14,5 +14,5 @@ export const produceBatches: Handler = async ({ log, onError }, call) => {
   if (batches.length === 0) throw new LogError('INVALID_REQUEST', 'the body holds no frame; send at least one');
   const results = await log.produce({ topic, batches });
   release(body);
-  return produceResponse(results, onError);
+  return produceAnswer(results, onError);
 };

@@ -17,7 +17,7 @@ import { partitionForKey } from '../topic/partitioner.ts';
 import { jsonContentType } from '../wire.ts';
 import { type Handler, negotiate, readJson, topicOf } from './http.ts';
 import { recordFromJson } from './json-records.ts';
-import { produceResponse } from './produce-results.ts';
+import { produceAnswer } from './produce-results.ts';
 import { type ProduceBody, produceBody } from './schemas.ts';
 
 export const produceRecords: Handler = async ({ log, clock, randomBytes, onError }, call) => {
@@ -43,7 +43,7 @@ export const produceRecords: Handler = async ({ log, clock, randomBytes, onError
     at += one.batches.length;
     return mergeResults(own);
   });
-  return produceResponse(results, onError);
+  return produceAnswer(results, onError);
 };
 
 interface Sequence {

@@ -4,20 +4,26 @@
  */
 
 import type { ProduceResult } from '../log.ts';
+import type { Answer } from './answer.ts';
 import { json } from './http.ts';
-import { type OnError, problemOf, problemResponse } from './problem.ts';
+import { type OnError, problemAnswer, problemOf } from './problem.ts';
 
-export function produceResponse(results: readonly ProduceResult[], onError: OnError): Response {
+export function produceAnswer(results: readonly ProduceResult[], onError: OnError): Answer {
+  let failureCount = 0;
   const entries = results.map((result) => {
     const { partition } = result;
-    if ('error' in result) return { partition, ...problemOf(result.error, onError) };
-    return { partition, baseOffset: result.baseOffset, recordCount: result.recordCount, timestamp: result.timestamp };
+    if (!('error' in result)) {
+      const { baseOffset, recordCount, timestamp } = result;
+      return { partition, baseOffset, recordCount, timestamp };
+    }
+    failureCount += 1;
+    return { partition, ...problemOf(result.error, onError) };
   });
-  const failures = results.filter((result) => 'error' in result);
-  const [first] = failures;
-  if (first === undefined) return json({ results: entries });
-  if (failures.length < results.length) return json({ results: entries }, 207);
-  return problemResponse(problemOf(first.error, ignore), { results: entries });
+  const [first] = results;
+  if (first !== undefined && 'error' in first && failureCount === results.length) {
+    return problemAnswer(problemOf(first.error, ignore), { results: entries });
+  }
+  return json({ results: entries }, failureCount === 0 ? 200 : 207);
 }
 
 /** The entries above have reported what there is to report. */

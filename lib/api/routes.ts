@@ -48,7 +48,7 @@ const health: Handler = async () => json({ status: 'ok' });
 
 const openapi: Handler = async (_deps, call) => {
   negotiate(call, [jsonContentType]);
-  return new Response(openapiText(), { headers: { 'content-type': jsonContentType } });
+  return { status: 200, headers: { 'content-type': jsonContentType }, body: openapiText() };
 };
 
 export const routes: readonly Route[] = [

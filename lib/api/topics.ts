@@ -3,6 +3,7 @@
 import { parseTopicName } from '../ids.ts';
 import type { TopicDescription, TopicSummary } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
+import { noContent } from './answer.ts';
 import { type Handler, json, negotiate, readJson, readQuery, topicOf } from './http.ts';
 import { alterTopicBody, createTopicBody, listTopicsQuery } from './schemas.ts';
 
@@ -44,7 +45,7 @@ export const alterTopic: Handler = async ({ log }, call) => {
 
 export const deleteTopic: Handler = async ({ log }, call) => {
   await log.topics.delete(topicOf(call));
-  return new Response(null, { status: 204 });
+  return noContent;
 };
 
 interface Changes {

@@ -35,12 +35,16 @@ export function readBody(incoming: IncomingMessage, bytesMax: number, room: Room
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let byteCount = 0;
+    let isFinished = false;
+    // The listeners stay: taking them off costs more than all else here, and they go with the request.
     const finish = (body: Body) => {
-      incoming.off('data', onData).off('end', onEnd).off('close', onClose);
+      if (isFinished) return;
+      isFinished = true;
       if (typeof body === 'string') room.bytesLeft += byteCount;
       resolve(body);
     };
     const onData = (chunk: Buffer) => {
+      if (isFinished) return;
       byteCount += chunk.byteLength;
       room.bytesLeft -= chunk.byteLength;
       if (byteCount > bytesMax) return finish('too-large');
@@ -48,6 +52,7 @@ export function readBody(incoming: IncomingMessage, bytesMax: number, room: Room
       chunks.push(chunk);
     };
     const onEnd = () => {
+      if (isFinished) return;
       const [first = noBytes] = chunks;
       // What is large will be given back by hand, so it must be nobody else's, as a request's behind it in the same chunk.
       if (chunks.length < 2 && (byteCount < releasedBytesMin || coversItsMemory(first)))

@@ -2,6 +2,8 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Answer } from '../api/answer.ts';
+import { problemAnswer } from '../api/problem.ts';
 import { LogError } from '../errors.ts';
 import { requestBytesMax } from '../limits.ts';
 import { errorToProblem, type Problem, problemContentType } from '../wire.ts';
@@ -49,12 +51,11 @@ export function malformedProblem({ code = '' }: NodeJS.ErrnoException): Problem 
   return errorToProblem(new LogError('INVALID_REQUEST', detail), status);
 }
 
-/** For requests whose target or host the listener cannot make a URL of. */
-export function badRequest(error: unknown): Response {
+/** For requests whose target or host make no URL. */
+export function badRequest(error: unknown): Answer {
   const text = error instanceof Error ? error.message : 'malformed request';
   const detail = `${text.charAt(0).toLowerCase()}${text.slice(1, 200)}`;
-  const problem = errorToProblem(new LogError('INVALID_REQUEST', detail));
-  return new Response(JSON.stringify(problem), { status: 400, headers: { 'content-type': problemContentType } });
+  return problemAnswer(errorToProblem(new LogError('INVALID_REQUEST', detail)));
 }
 
 export function tooLargeProblem(bytesMax: number): Problem {

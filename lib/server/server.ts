@@ -5,11 +5,11 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
 import { type AppOptions, createApp, type FinishedRequest } from '../api/app.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { bodyBytesHeldMax, requestBytesMax, requestsInFlightMax } from '../limits.ts';
 import type { Log } from '../log.ts';
+import { IncomingRequest, send } from './exchange.ts';
 import { RequestsInFlight } from './in-flight.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { declaresMoreThan, readBody } from './read-body.ts';
@@ -62,11 +62,6 @@ const headerBytesMax = 16 * 1024;
 /** How often overdue connections are looked for. */
 const connectionCheckMs = 5_000;
 
-/** The listener's own reading of a body would copy it, which at 64 KiB a batch costs a third of the rate. */
-interface ReadIncoming {
-  readonly rawBody?: Buffer;
-}
-
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
   const bodyBytesMax = options.requestBytesMax ?? requestBytesMax;
@@ -79,14 +74,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     ...(options.logger !== undefined && { onRequest: (line: FinishedRequest) => logger.info('request', { ...line }) }),
     onError: (error) => logger.error('request failed', { error }),
   });
-  const listener = getRequestListener(
-    (request, { incoming, outgoing }) =>
-      app.fetch(request, {
-        body: (incoming as ReadIncoming).rawBody,
-        whenSent: (run) => outgoing.once('finish', run),
-      }),
-    { errorHandler: badRequest },
-  );
+  const answerTo = (incoming: IncomingMessage, body: Uint8Array, outgoing: ServerResponse) => {
+    let request: IncomingRequest;
+    try {
+      request = new IncomingRequest(incoming, body, outgoing);
+    } catch (error) {
+      return badRequest(error);
+    }
+    return app.answer(request, { body, whenSent: (run) => outgoing.once('finish', run) });
+  };
 
   const room = { bytesLeft: options.bodyBytesHeldMax ?? bodyBytesHeldMax };
   const inFlight = new RequestsInFlight();
@@ -108,9 +104,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (body === 'too-many') return refuse(incoming, outgoing, throttlingProblem(`${bodyBytesHeldMax} bytes`));
     bodyBytes = body.bytes.byteLength;
     working.add(outgoing);
-    // The listener's own word for a body that was read already.
-    Object.assign(incoming, { rawBody: body.bytes });
-    await listener(incoming, outgoing);
+    await send(await answerTo(incoming, body.bytes, outgoing), outgoing);
   };
 
   const server = createServer({
@@ -120,7 +114,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     connectionsCheckingInterval: connectionCheckMs,
     maxHeaderSize: headerBytesMax,
     noDelay: true,
-    // The listener refuses it too, and with a problem document.
+    // `IncomingRequest` refuses it too, and the answer is a problem document.
     requireHostHeader: false,
   });
   server.maxConnections = connectionsMax;

@@ -22,9 +22,10 @@ export const coordinatesBytes = 37;
 const offsetCountMax = 2 ** 32 - 1;
 
 export function encodeCoordinates(entries: readonly BatchCoordinates[]): Buffer {
-  const bytes = Buffer.alloc(entries.length * coordinatesBytes);
+  const bytes = Buffer.allocUnsafe(entries.length * coordinatesBytes);
   let at = 0;
   for (const entry of entries) {
+    bytes[at] = 0;
     bytes.write(entry.objectId, at + 1, 'hex');
     bytes.writeUInt32BE(entry.byteStart, at + 17);
     bytes.writeUInt32BE(entry.byteLength, at + 21);

@@ -4,7 +4,7 @@
  * No timer: a group starts when the promises that brought its first write have run out, with all that they bring, so a lone write waits for nothing and a busy log shares each sync among all who came meanwhile.
  */
 
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { LogError } from '../errors.ts';
 
 interface Waiting {
@@ -15,12 +15,16 @@ interface Waiting {
 
 export class GroupCommit {
   readonly #database: DatabaseSync;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
   readonly #onRollback: () => void;
   #waiting: Waiting[] = [];
 
   /** `onRollback` runs when what was written meanwhile is taken back, or may be. */
   constructor(database: DatabaseSync, onRollback: () => void) {
     this.#database = database;
+    this.#begin = database.prepare('BEGIN IMMEDIATE');
+    this.#commit = database.prepare('COMMIT');
     this.#onRollback = onRollback;
   }
 
@@ -65,11 +69,11 @@ export class GroupCommit {
   }
 
   #transaction(group: readonly Waiting[]): void {
-    this.#database.exec('BEGIN IMMEDIATE');
+    this.#begin.run();
     try {
       for (const { write } of group) write();
       try {
-        this.#database.exec('COMMIT');
+        this.#commit.run();
       } catch (error) {
         // Whether it is on disk cannot be known, so nothing of it may be written once more.
         throw new FailedCommit(error);

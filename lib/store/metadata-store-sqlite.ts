@@ -5,11 +5,11 @@
  */
 
 import { DatabaseSync } from 'node:sqlite';
-import { LogError } from '../errors.ts';
+import { assert, LogError } from '../errors.ts';
 import type { Partition, ProducerId, TopicId, TopicName } from '../ids.ts';
 import { tailEntriesRefused } from '../limits.ts';
 import { CommitWaiters } from './commit-waiters.ts';
-import { decodeCoordinates, encodeCoordinates } from './coordinates.ts';
+import { coordinatesBytes, decodeCoordinates, encodeCoordinates } from './coordinates.ts';
 import { GroupCommit, storageError } from './group-commit.ts';
 import { groupTables, openSqliteGroupStore } from './group-store-sqlite.ts';
 import { appendToHead, rollHead } from './head.ts';
@@ -17,7 +17,7 @@ import type { Head, Page, ProducerState, StoredTopicConfig, TopicItem } from './
 import type { MetadataStore } from './metadata-store.ts';
 import { decodeProducers, encodeProducers } from './producer-bytes.ts';
 
-/** About 1 KiB each. */
+/** About 2 KiB each. */
 const headsKeptMax = 10_000;
 
 /** Raised with every change of the tables below; a newer file is refused. */
@@ -50,30 +50,32 @@ const schema = `
 export function openSqliteMetadataStore(path: string): MetadataStore {
   const database = openDatabase(path);
   /** Heads as they are stored: this process owns the file, so nobody else changes them. */
-  const heads = new Map<string, Head>();
+  const heads = new Map<string, StoredHead>();
   const commits = new GroupCommit(database, () => heads.clear());
   const waiters = new CommitWaiters();
   const sql = prepareStatements(database);
   let isClosed = false;
 
-  const readHead = (topicId: TopicId, partition: Partition): Head | undefined => {
+  const readStored = (topicId: TopicId, partition: Partition): StoredHead | undefined => {
     const known = heads.get(keyOf(topicId, partition));
     if (known !== undefined) return known;
     const row = sql.readHead.get(topicId, partition) as HeadRow | undefined;
-    return row === undefined ? undefined : keep(toHead(topicId, partition, row));
+    return row === undefined ? undefined : keep({ head: toHead(topicId, partition, row), tailBytes: row.tail });
   };
-  const keep = (head: Head): Head => {
+  const readHead = (topicId: TopicId, partition: Partition) => readStored(topicId, partition)?.head;
+  const keep = (stored: StoredHead): StoredHead => {
     if (heads.size >= headsKeptMax) heads.clear();
-    heads.set(keyOf(head.topicId, head.partition), head);
-    return head;
+    heads.set(keyOf(stored.head.topicId, stored.head.partition), stored);
+    return stored;
   };
-  const writeHead = (head: Head): void => {
-    keep(head);
+  const writeHead = (head: Head, tailBytes: Uint8Array): void => {
+    assert(tailBytes.length === head.tail.length * coordinatesBytes, 'the bytes are those of the tail');
+    keep({ head, tailBytes });
     sql.updateHead.run(
       head.logStartOffset,
       head.logEndOffset,
       head.tailBase,
-      encodeCoordinates(head.tail),
+      tailBytes,
       head.rolledMaxTimestamp ?? null,
       head.logBytes,
       encodeProducers(head.producers),
@@ -93,12 +95,9 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
   };
 
   /** A write in the next group, or a read at once; either answers with a rejected promise and never throws. */
-  const write = async <T>(run: () => T): Promise<T> => {
-    refuseClosed(isClosed);
-    return commits.run(run);
-  };
+  const write = <T>(run: () => T): Promise<T> => (isClosed ? Promise.reject(closedError()) : commits.run(run));
   const read = async <T>(run: () => T): Promise<T> => {
-    refuseClosed(isClosed);
+    if (isClosed) throw closedError();
     try {
       return run();
     } catch (error) {
@@ -159,13 +158,16 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
 
     commitBatches: async ({ topicId, partition, batches }) => {
       const outcome = await write(() => {
-        const head = readHead(topicId, partition);
-        if (head === undefined) return { outcome: 'missing' } as const;
+        const stored = readStored(topicId, partition);
+        if (stored === undefined) return { outcome: 'missing' } as const;
+        const { head, tailBytes } = stored;
         if (head.tail.length >= tailEntriesRefused) return { outcome: 'tail full', head } as const;
         const appended = appendToHead(head, batches, (producerId) => takeProducer(topicId, partition, producerId));
         if (appended.outcomes.some(({ outcome }) => outcome === 'committed')) {
           for (const producerId of appended.takenBack) sql.deleteProducer.run(topicId, partition, producerId);
-          writeHead(appended.head);
+          // An append leaves the tail that was there as it is.
+          const added = encodeCoordinates(appended.head.tail.slice(head.tail.length));
+          writeHead(appended.head, Buffer.concat([tailBytes, added]));
         }
         return { outcome: 'committed', batches: appended.outcomes, head: appended.head } as const;
       });
@@ -191,7 +193,7 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
         for (const state of movedProducers) {
           sql.insertProducer.run(seen.topicId, seen.partition, state.producerId, encodeProducers([state]));
         }
-        writeHead(head);
+        writeHead(head, encodeCoordinates(head.tail));
         return 'rolled';
       }),
 
@@ -282,6 +284,11 @@ function prepareStatements(database: DatabaseSync) {
   };
 }
 
+/** With its tail as it lies in the table, so that an append encodes what it adds and not the whole tail. */
+interface StoredHead {
+  readonly head: Head;
+  readonly tailBytes: Uint8Array;
+}
 interface TopicRow {
   readonly topic: string;
   readonly topic_id: string;
@@ -342,8 +349,6 @@ function toPage(row: PageRow): Page {
   };
 }
 
-function refuseClosed(isClosed: boolean): void {
-  if (isClosed) {
-    throw new LogError('KAFKA_STORAGE_ERROR', 'the metadata store is closed', { retriable: false, effect: 'none' });
-  }
+function closedError(): LogError {
+  return new LogError('KAFKA_STORAGE_ERROR', 'the metadata store is closed', { retriable: false, effect: 'none' });
 }

@@ -37,7 +37,7 @@ export interface LaidOutBatch {
 
 /** Footer and trailer for batches that lie as `rows` say. */
 export function encodeFooter(rows: readonly LaidOutBatch[]): Buffer {
-  const bytes = Buffer.alloc(rows.length * rowBytes + trailerBytes);
+  const bytes = Buffer.allocUnsafe(rows.length * rowBytes + trailerBytes);
   let at = 0;
   for (const row of rows) {
     bytes.write(row.topicId.replaceAll('-', ''), at, 'hex');
@@ -46,6 +46,7 @@ export function encodeFooter(rows: readonly LaidOutBatch[]): Buffer {
     bytes.writeUInt32BE(row.byteLength, at + 24);
     bytes.writeUInt32BE(row.offsetCount, at + 28);
     bytes.writeDoubleBE(row.maxTimestamp, at + 32);
+    bytes.writeUInt32BE(0, at + 40);
     at += rowBytes;
   }
   bytes.writeUInt32BE(at, at);

@@ -204,12 +204,9 @@ class FileObjectStore implements ObjectStore {
   }
 
   #learnLength(objectId: ObjectId, byteLength: number): void {
+    // All at once: to find the oldest of a map, what was deleted before it is walked over again.
+    if (this.#knownLengths.size >= knownLengthsMax) this.#knownLengths.clear();
     this.#knownLengths.set(objectId, byteLength);
-    if (this.#knownLengths.size <= knownLengthsMax) return;
-    for (const oldest of this.#knownLengths.keys()) {
-      this.#knownLengths.delete(oldest);
-      return;
-    }
   }
 
   async #track<T>(start: () => Promise<T>): Promise<T> {

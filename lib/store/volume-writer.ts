@@ -92,7 +92,11 @@ export class VolumeWriter {
   async #writeGroups(): Promise<void> {
     try {
       for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
-        await this.#writeGroup(await this.#volumeFor(recordBytes(first.byteLength)));
+        const bytes = recordBytes(first.byteLength);
+        const volume = this.#currentFor(bytes) ?? (await this.#nextVolume());
+        assert(volume.end + bytes <= volume.volumeBytes, `an object of ${bytes} bytes fits an empty volume`);
+        this.#makeSpareWhenDue(volume);
+        await this.#writeGroup(volume);
       }
     } catch (error) {
       // There is no volume to write to. The next put tries to make one again.
@@ -130,26 +134,23 @@ export class VolumeWriter {
     for (const { put, objectId } of group) put.resolve(objectId);
   }
 
-  /**
-   * The current volume, or the next when fewer than `bytes` are left. Has a spare filled early, and when there is none in
-   * time, takes a growing volume for as long as that lasts: slower writes, but nobody waits for 64 MiB of zeros.
-   */
-  async #volumeFor(bytes: number): Promise<Volume> {
-    let volume = this.#current;
-    const isOver =
-      volume === undefined ||
-      volume.end + bytes > volume.volumeBytes ||
-      (volume.isGrowing && volume.end > 0 && this.#spares.length > 0);
-    if (volume === undefined || isOver) volume = await this.#nextVolume();
-    assert(volume.end + bytes <= volume.volumeBytes, `an object of ${bytes} bytes fits an empty volume`);
+  /** The current volume, unless it has too little room left, or has grown while a filled one was made. */
+  #currentFor(bytes: number): Volume | undefined {
+    const volume = this.#current;
+    if (volume === undefined || volume.end + bytes > volume.volumeBytes) return undefined;
+    return volume.isGrowing && volume.end > 0 && this.#spares.length > 0 ? undefined : volume;
+  }
 
+  /**
+   * Has a spare filled early. When there is none in time, a growing volume is taken for as long as that lasts: slower writes,
+   * but nobody waits for 64 MiB of zeros.
+   */
+  #makeSpareWhenDue(volume: Volume): void {
     const isSpareDue = volume.isGrowing || volume.end >= Math.min(volume.volumeBytes / 2, spareAfterBytes);
     // Once per volume: on a disk that is getting full, not every put is to try and fail.
-    if (isSpareDue && this.#sparesTriedIn !== volume.volumeNumber) {
-      this.#sparesTriedIn = volume.volumeNumber;
-      this.#makeSpare().catch(() => {});
-    }
-    return volume;
+    if (!isSpareDue || this.#sparesTriedIn === volume.volumeNumber) return;
+    this.#sparesTriedIn = volume.volumeNumber;
+    this.#makeSpare().catch(() => {});
   }
 
   /**

@@ -43,12 +43,10 @@ test('a bug in a write stays a bug, and its neighbours are written', async () =>
 // A COMMIT failed after its group had perhaps reached the disk. The group was then run again, one by one, and callers
 // were told it went well while the first attempt's effect was unknown.
 test('a failing COMMIT rejects all of its group with unknown effect and is not tried again', async () => {
-  const exec = database.exec.bind(database);
   let commitCount = 0;
-  database.exec = (sql) => {
+  commits = watchedCommits((sql) => {
     if (sql === 'COMMIT' && commitCount++ === 0) throw Object.assign(new Error('disk I/O error'), { errcode: 10 });
-    exec(sql);
-  };
+  });
   const results = await Promise.allSettled([write(1), write(2)]);
   for (const result of results) {
     expect(result).toMatchObject({ status: 'rejected', reason: { code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' } });
@@ -60,12 +58,25 @@ test('a failing COMMIT rejects all of its group with unknown effect and is not t
 });
 
 test('all that comes in one turn shares one transaction', async () => {
-  const exec = database.exec.bind(database);
   const seen: string[] = [];
-  database.exec = (sql) => {
-    seen.push(sql);
-    exec(sql);
-  };
+  commits = watchedCommits((sql) => seen.push(sql));
   await Promise.all([write(1), write(2), write(3)]);
   expect(seen).toEqual(['BEGIN IMMEDIATE', 'COMMIT']);
 });
+
+/** Calls `before` with each statement of its own, right before it runs. */
+function watchedCommits(before: (sql: string) => void): GroupCommit {
+  const prepare = database.prepare.bind(database);
+  database.prepare = (sql) => {
+    const statement = prepare(sql);
+    const run = statement.run.bind(statement);
+    statement.run = () => {
+      before(sql);
+      return run();
+    };
+    return statement;
+  };
+  const watched = new GroupCommit(database, () => rollbacks++);
+  database.prepare = prepare;
+  return watched;
+}

@@ -1,0 +1,84 @@
+/**
+ * Between node:http and the app: what the app asks of a request, and its answer on the wire. Nothing is made of a request
+ * that nobody asks for, and an answer that is whole goes out with one write.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Answer } from '../api/answer.ts';
+import type { AskedRequest } from '../api/http.ts';
+
+/** A request whose body was read already. */
+export class IncomingRequest implements AskedRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: AskedRequest['headers'];
+  readonly #body: Uint8Array;
+  readonly #outgoing: ServerResponse;
+  #aborting: AbortController | undefined;
+
+  /** Throws when target or host make no URL. */
+  constructor(incoming: IncomingMessage, body: Uint8Array, outgoing: ServerResponse) {
+    const { headers } = incoming;
+    this.method = incoming.method ?? 'GET';
+    this.url = urlOf(incoming);
+    this.headers = { get: (name) => headers[name.toLowerCase()]?.toString() ?? null };
+    this.#body = body;
+    this.#outgoing = outgoing;
+  }
+
+  /** Aborted when the client has gone before its answer. */
+  get signal(): AbortSignal {
+    this.#aborting ??= this.#abortWhenGone(new AbortController());
+    return this.#aborting.signal;
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return Uint8Array.from(this.#body).buffer;
+  }
+
+  #abortWhenGone(aborting: AbortController): AbortController {
+    const outgoing = this.#outgoing;
+    const onClose = () => {
+      if (!outgoing.writableFinished) aborting.abort();
+    };
+    if (outgoing.req.socket.destroyed) onClose();
+    else outgoing.once('close', onClose);
+    return aborting;
+  }
+}
+
+const plainHost = /^[a-z0-9._-]+(?::\d{1,4})?$/i;
+/** Without dot segments and whatever else would be written in another way. */
+const plainTarget = /^\/(?!\.)(?:[!#$&-\-0-;=?-[\]_a-z~]|\.(?!\.)|\/(?!\.))*$/i;
+
+/** RFC 9112, section 3.3. */
+function urlOf({ url: target = '', headers: { host = '' } }: IncomingMessage): string {
+  if (plainHost.test(host) && plainTarget.test(target)) return `http://${host}${target}`;
+  if (target.split('?', 1)[0]?.includes('\\')) throw new TypeError('backslash in the path');
+  if (/^https?:\/\//i.test(target)) return new URL(target).href;
+  if (host === '') throw new TypeError('missing host header');
+  if (!target.startsWith('/')) throw new TypeError('invalid target');
+  const url = new URL(`http://${host}${target}`);
+  if (url.hostname !== host.toLowerCase().replace(/:\d*$/, '')) throw new TypeError('invalid host header');
+  return url.href;
+}
+
+/** Resolves when the answer is handed over, a stream when it has ended. */
+export async function send({ status, headers, body }: Answer, outgoing: ServerResponse): Promise<void> {
+  if (body === null) {
+    outgoing.writeHead(status, headers).end();
+  } else if (body instanceof ReadableStream) {
+    outgoing.writeHead(status, headers).flushHeaders();
+    await pipeline(Readable.fromWeb(body), outgoing).catch(unlessReaderWent);
+  } else {
+    const byteLength = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
+    outgoing.writeHead(status, { ...headers, 'content-length': byteLength }).end(body);
+  }
+}
+
+/** No failure: the stream has been told, and has ended. */
+function unlessReaderWent(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE' && error.code !== 'ERR_STREAM_UNABLE_TO_PIPE') throw error;
+}
