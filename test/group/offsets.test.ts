@@ -45,7 +45,14 @@ describe('a commit', () => {
     const { topicId } = await log.topics.get(orders);
     const ofReturns = (await log.topics.get(returns)).topicId;
     const inOrders = { topic: 'orders', topicId, partition: 1, offset: 42, metadata: '', committedAt };
-    const inReturns = { topic: 'returns', topicId: ofReturns, partition: 0, offset: 3, metadata: 'page 7 §', committedAt };
+    const inReturns = {
+      topic: 'returns',
+      topicId: ofReturns,
+      partition: 0,
+      offset: 3,
+      metadata: 'page 7 §',
+      committedAt,
+    };
     expect(await groups.fetchOffsets({ groupId: billing })).toEqual([inOrders, inReturns]);
     expect(await groups.fetchOffsets({ groupId: billing, topics: [returns] })).toEqual([inReturns]);
     expect(await groups.fetchOffsets({ groupId: billing, topics: [parseTopicName('other')] })).toEqual([]);
