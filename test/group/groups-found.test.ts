@@ -3,10 +3,13 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, test } from 'vitest';
 import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
+import { createLog } from '../../lib/create-log.ts';
 import { LogError } from '../../lib/errors.ts';
-import type { MemberId } from '../../lib/ids.ts';
+import type { MemberId, TopicId } from '../../lib/ids.ts';
 import type { GroupStore } from '../../lib/store/group-store.ts';
 import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
+import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
+import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
 import type { Operation } from '../../lib/store/requests-dynamodb.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
 import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
@@ -118,4 +121,46 @@ test('a group whose deletion is cut short tells that its offsets may be gone', a
   const deletion = groups.delete(billing);
   await expect(deletion).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
   expect(await groups.fetchOffsets({ groupId: billing })).toEqual([]);
+});
+
+/** Another process on the stores of `opened`, which remembers topics for itself. */
+async function openSecond() {
+  const metadataStore = openSqliteMetadataStore(':memory:');
+  const first = await openGroupLog({ metadataStore });
+  const clock = { nowMs: () => first.clock.nowMs, sleep: async () => {} };
+  const objectStore = createMemoryObjectStore({ clock, randomBytes: systemRandomBytes });
+  const second = createLog({ objectStore, metadataStore, clock, randomBytes: systemRandomBytes });
+  return { first: first.log, second };
+}
+
+// A process that remembered a topic from before it was deleted and made again took commits for the one of before, and told
+// its committed offsets for those of the new one, whose readers would have skipped as much.
+test('a process that knows a topic from before it was made again commits and fetches for the one that is there', async () => {
+  const { first, second } = await openSecond();
+  const offsets = [{ topic: orders, partition: 0, offset: 7 }];
+  await second.groups.commitOffsets({ groupId: billing, offsets });
+  await first.topics.delete(orders);
+  const { topicId } = await first.topics.create({ topic: orders, partitionCount: 1 });
+  expect(await second.groups.fetchOffsets({ groupId: billing, topics: [orders] })).toEqual([]);
+  await first.topics.delete(orders);
+  const again = await first.topics.create({ topic: orders, partitionCount: 1 });
+  const commit = async (id: TopicId) => {
+    const offsets = [{ topic: orders, topicId: id, partition: 0, offset: 3 }];
+    const results = await second.groups.commitOffsets({ groupId: billing, offsets });
+    return results.map(({ error }) => error?.code);
+  };
+  expect(await commit(again.topicId)).toEqual([undefined]);
+  expect(await commit(topicId)).toEqual(['UNKNOWN_TOPIC_ID']);
+  expect(await first.groups.fetchOffsets({ groupId: billing })).toMatchObject([{ topicId: again.topicId, offset: 3 }]);
+});
+
+test('a process that knows a topic from before it grew commits in its new partitions', async () => {
+  const { first, second } = await openSecond();
+  await second.topics.get(orders);
+  await first.topics.alter({ topic: orders, partitionCount: 8 });
+  const results = await second.groups.commitOffsets({
+    groupId: billing,
+    offsets: [{ topic: orders, partition: 7, offset: 1 }],
+  });
+  expect(results.map(({ error }) => error?.code)).toEqual([undefined]);
 });
