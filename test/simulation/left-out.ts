@@ -93,9 +93,6 @@ export const branchesLeftOut: readonly BranchLeftOut[] = [
   },
   { file: 'lib/fetch/read-runs.ts', source: 'if (!isLogError(error)) throw error;', reason: isBug },
   { file: 'lib/topic/topics.ts', source: 'if (cached.size <= cacheTopicsMax) break;', reason: '10,000 topics' },
-  { file: 'lib/topic/topics.ts', source: 'if (!isLogError(error)) throw error;', reason: isBug },
-  { file: 'lib/topic/topics.ts', source: '(bytes[6] ?? 0)', reason: isTyped },
-  { file: 'lib/topic/topics.ts', source: '(bytes[8] ?? 0)', reason: isTyped },
   { file: 'lib/store/append-dynamodb.ts', source: 'if (!isLogError(error)) throw error;', reason: isBug },
   { file: 'lib/store/call-dynamodb.ts', source: '(responses?.[this.table] ?? [])', reason: isTyped },
   {
