@@ -78,10 +78,10 @@ export class IdempotentProducer extends Client {
       deps.beside(lane.send(this.newBatch(partition), resends.happens(0.05)));
       if (takeovers.happens(0.08)) {
         // While it is on its way, or waits to be sent again.
-        await deps.clock.sleep(takeovers.fraction() * takeoverMsMax);
-        lane = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
-        lanes.push(lane);
-        deps.beside(lane.send(this.newBatch(partition)));
+        const next = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
+        lanes.push(next);
+        const pause = deps.clock.sleep(takeovers.fraction() * takeoverMsMax);
+        deps.beside(pause.then(() => next.send(this.newBatch(partition))));
       }
       await lane.room(inFlight);
     }

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { branchesLeftOut, filesLeftOut, partsLeftOut } from './left-out.ts';
 
 function run(command: string, ...options: string[]) {
   const path = new URL(`${command}.ts`, import.meta.url).pathname;
@@ -31,6 +33,15 @@ test.each([
   ['coverage', ['--profile', 'gcp'], '--profile is "gcp", allowed are local, aws'],
 ])('%s refuses %j', (command, options, told) => {
   expect(run(command, ...options)).toMatchObject({ status: 2, stderr: expect.stringContaining(told) });
+});
+
+test('whatever is said not to be reached is in the source, once', () => {
+  for (const { file, source } of [...branchesLeftOut, ...partsLeftOut]) {
+    const text = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+    expect(text.split(source).length - 1, `${file}: ${source}`).toBe(1);
+  }
+  for (const file of Object.keys(filesLeftOut))
+    expect(existsSync(new URL(`../../${file}`, import.meta.url))).toBe(true);
 });
 
 test('seeds that pass are told with their rate', () => {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Branch } from './branches.ts';
 import { oneOf, Progress, profiles, runCommand, wholeNumber } from './command.ts';
-import { branchesLeftOut, filesLeftOut } from './left-out.ts';
+import { type BranchLeftOut, branchesLeftOut, filesLeftOut, partsLeftOut } from './left-out.ts';
 
 const percentMin = 90;
 
@@ -78,7 +78,10 @@ await runCommand(usage, options, async ({ json, ...values }) => {
     const own = reports.filter(({ file }) => file.startsWith(`${folder}/`));
     return { folder, ...sum(own), percent: percentOf(sum(own)) };
   });
-  if (json) console.log(JSON.stringify({ profiles: chosen, from, seedCount, totals, files: reports, filesLeftOut }));
+  if (json)
+    console.log(
+      JSON.stringify({ profiles: chosen, from, seedCount, totals, files: reports, filesLeftOut, partsLeftOut }),
+    );
   else console.log(formatted(reports, totals));
   return totals.every(({ percent }) => percent >= percentMin) ? 0 : 1;
 });
@@ -90,24 +93,28 @@ function filesOf(of: readonly string[]): string[] {
   return all.filter((file) => file.endsWith('.ts') && !(file in filesLeftOut));
 }
 
-function report(file: string, branches: readonly Branch[]): FileReport {
+function report(file: string, all: readonly Branch[]): FileReport {
   const text = readFileSync(join(root, file), 'utf8');
   const lines = text.split('\n');
+  const placeOf = ({ line, column }: Branch) => {
+    return lines.slice(0, line - 1).reduce((sum, { length }) => sum + length + 1, column);
+  };
+  const branches = all.filter((branch) => reasonOf(partsLeftOut, file, text, placeOf(branch)) === undefined);
   const uncovered = branches
     .filter(({ count }) => count === 0)
-    .map(({ line, column, kind }) => {
-      const at = lines.slice(0, line - 1).reduce((sum, { length }) => sum + length + 1, column);
+    .map((branch) => {
+      const { line, column, kind } = branch;
       const source = (lines[line - 1] ?? '').slice(column);
-      return { line, column, kind, source, reason: reasonOf(file, text, at) };
+      return { line, column, kind, source, reason: reasonOf(branchesLeftOut, file, text, placeOf(branch)) };
     });
   return { file, branchCount: branches.length, coveredCount: branches.length - uncovered.length, uncovered };
 }
 
-function reasonOf(file: string, text: string, at: number): string | undefined {
-  for (const left of branchesLeftOut.filter((one) => one.file === file)) {
+function reasonOf(of: readonly BranchLeftOut[], file: string, text: string, at: number): string | undefined {
+  for (const left of of.filter((one) => one.file === file)) {
     const start = text.indexOf(left.source);
     if (start < 0 || start !== text.lastIndexOf(left.source)) {
-      throw new Error(`this branch is left out, and must be in ${file} once: ${left.source}`);
+      throw new Error(`this is left out, and must be in ${file} once: ${left.source}`);
     }
     if (at >= start && at < start + left.source.length) return left.reason;
   }
@@ -152,5 +159,6 @@ function formatted(
     '',
     'left out:',
     ...Object.entries(filesLeftOut).map(([file, reason]) => `  ${file}: ${reason}`),
+    ...partsLeftOut.map(({ file, source, reason }) => `  ${file}, ${source}: ${reason}`),
   ].join('\n');
 }

@@ -71,6 +71,9 @@ const sickness = {
   endless: 0,
 } as const;
 
+/** Of themes that do not draw it. A part of a commit goes well here, and the next one fails. */
+const probabilityOf: Partial<Record<keyof typeof sickSteps, number>> = { stuck: 1, crowd: 0.3 };
+
 const anyFault: SickFaults = ['lostRequest', 'lostReply', 'late', 'slow', 'throttled'];
 const faultsOfTheme: Partial<Record<keyof typeof sickSteps, SickFaults>> = {
   // What is stuck is never carried out.
@@ -105,7 +108,7 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
   const drawn = allFaults.map(
     (fault) => [fault, fault === 'diskFails' ? disk.pick<number>([0, 0, 0, 0.01, 0.05]) : drawLevel()] as const,
   );
-  const probability = theme === 'stuck' ? 1 : chance.pick([0.3, 0.6, 1]);
+  const probability = probabilityOf[theme] ?? chance.pick([0.3, 0.6, 1]);
   const step = chance.pick<string>(sickSteps[theme]);
   const faults = faultsOfTheme[theme] ?? faultsOfStep[step] ?? anyFault;
   const isSick = chance.happens(sickness[theme]);

@@ -5,7 +5,7 @@ import { Client } from '../../lib/verify/client.ts';
 import type { SentBatch } from '../../lib/verify/recorder.ts';
 
 /** As many as make one commit more than one condition holds, mostly. */
-const producerCounts = { min: 20, max: 90 };
+const producerCounts = { min: 50, max: 110 };
 const attemptsMax = 6;
 
 interface Producer {
