@@ -106,7 +106,7 @@ function mapOf(item: Item, name: string): Item {
   return value;
 }
 
-function listOf(item: Item, name: string): readonly AttributeValue[] {
+export function listOf(item: Item, name: string): readonly AttributeValue[] {
   const value = item[name]?.L;
   assert(value !== undefined, `attribute ${name} of item ${keyText(item)} is there`);
   return value;

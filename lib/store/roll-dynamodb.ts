@@ -14,6 +14,7 @@ import {
   expectedAfter,
   headKey,
   type Item,
+  listOf,
   numberValue,
 } from './items-dynamodb.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
@@ -63,7 +64,7 @@ export async function rollTail(requests: DynamoDbRequests, seen: Head): Promise<
     if (head.Item === undefined) return 'lost';
     stored = decodeHead(topicId, partition, head.Item);
     if (stored.tailBase !== seen.tailBase) return 'lost';
-    rest = head.Item.tail?.L?.slice(seen.tail.length) ?? [];
+    rest = listOf(head.Item, 'tail').slice(seen.tail.length);
   }
   throw new LogError(
     'KAFKA_STORAGE_ERROR',

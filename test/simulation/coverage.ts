@@ -159,6 +159,6 @@ function formatted(
     '',
     'left out:',
     ...Object.entries(filesLeftOut).map(([file, reason]) => `  ${file}: ${reason}`),
-    ...partsLeftOut.map(({ file, source, reason }) => `  ${file}, ${source}: ${reason}`),
+    ...partsLeftOut.map(({ file, source, reason }) => `  ${file}, ${source.split('\n')[0]}: ${reason}`),
   ].join('\n');
 }

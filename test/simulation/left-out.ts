@@ -233,7 +233,6 @@ export const branchesLeftOut: readonly BranchLeftOut[] = [
     reason: ownClient,
   },
   { file: 'lib/store/roll-dynamodb.ts', source: "if (seen.tail.length === 0) return 'lost';", reason: isRefusedBefore },
-  { file: 'lib/store/roll-dynamodb.ts', source: 'head.Item.tail?.L?.slice(seen.tail.length) ?? []', reason: isTyped },
   {
     file: 'lib/store/tail-entries.ts',
     source: 'BigInt(timestamp) - BigInt(from)',
