@@ -160,7 +160,6 @@ export const branchesLeftOut: readonly BranchLeftOut[] = [
     reason: '10,000 partitions',
   },
   { file: 'lib/store/metadata-store-sqlite.ts', source: 'if (isClosed) return;', reason: sharedStore },
-  { file: 'lib/store/metadata-store-sqlite.ts', source: 'if (isClosed) {', reason: sharedStore },
   {
     file: 'lib/store/object-id.ts',
     source: 'if (suffix >= 2 ** 40) {',
