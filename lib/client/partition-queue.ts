@@ -7,7 +7,7 @@
  */
 
 import type { Clock, RandomBytes } from '../clock.ts';
-import { isLogError, LogError } from '../errors.ts';
+import { isLogError, LogError, withUnknownEffect } from '../errors.ts';
 import { encodeBatch } from '../record/encode-batch.ts';
 import type { Record } from '../record/record.ts';
 import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
@@ -205,7 +205,10 @@ export class PartitionQueue {
     }
     this.#needsRenewal = isIdempotent;
     this.#isRecovering = false;
-    const told = batch.maybeAppended && error.effect === 'none' ? withUnknownEffect(error) : error;
+    const told =
+      batch.maybeAppended && error.effect === 'none'
+        ? withUnknownEffect(error, 'an earlier attempt had no answer')
+        : error;
     this.#reject(batch, told);
   }
 
@@ -283,9 +286,4 @@ function lostPlace(): LogError {
   return new LogError('REQUEST_TIMED_OUT', 'batch had no answer, and one before it failed for good', {
     retriable: false,
   });
-}
-
-function withUnknownEffect(error: LogError): LogError {
-  const { code, message, retriable, cause } = error;
-  return new LogError(code, `${message}; an earlier attempt had no answer`, { retriable, effect: 'unknown', cause });
 }

@@ -54,6 +54,8 @@ export class VolumeWriter {
   /** Volumes that are filled with zeros, ascending. */
   readonly #spares: number[];
   #making: Promise<void> | undefined;
+  /** The spare that is being made is filled and has its number; its folder is yet to be synced. */
+  #isSpareNamed = false;
   #lastVolumeNumber: number;
   #sparesTriedIn: number | undefined;
 
@@ -167,6 +169,8 @@ export class VolumeWriter {
   async #nextVolume(): Promise<Volume> {
     const left = this.#current;
     const { folders, volumeBytesOf } = this.#options;
+    // A volume made now would have a higher number and be written before it.
+    if (this.#isSpareNamed) await this.#making?.catch(() => {});
     const [spare] = this.#spares;
     try {
       if (spare !== undefined) {
@@ -190,6 +194,7 @@ export class VolumeWriter {
       let volumeNumber = this.#lastVolumeNumber + 1;
       const name = () => {
         volumeNumber = this.#nameVolume();
+        this.#isSpareNamed = true;
         return volumeNumber;
       };
       try {
@@ -197,6 +202,7 @@ export class VolumeWriter {
         this.#spares.push(volumeNumber);
       } finally {
         this.#making = undefined;
+        this.#isSpareNamed = false;
       }
     })();
     return this.#making;
