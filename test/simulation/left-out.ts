@@ -160,6 +160,8 @@ export const branchesLeftOut: readonly BranchLeftOut[] = [
     reason: '10,000 partitions',
   },
   { file: 'lib/store/metadata-store-sqlite.ts', source: 'if (isClosed) return;', reason: sharedStore },
+  { file: 'lib/store/metadata-store-sqlite.ts', source: 'isClosed ? Promise.reject', reason: sharedStore },
+  { file: 'lib/store/metadata-store-sqlite.ts', source: 'if (isClosed) throw closedError();', reason: sharedStore },
   {
     file: 'lib/store/object-id.ts',
     source: 'if (suffix >= 2 ** 40) {',
