@@ -13,7 +13,7 @@ import {
   type Place,
   type TopicLife,
 } from './history.ts';
-import { type Holding, isDeletedBetween, type Memberships } from './memberships.ts';
+import { type Holding, isDeletedBetween, type Memberships } from './holdings.ts';
 import type { PartitionLog, SortedHistory } from './partition-logs.ts';
 import { named, placed, type Violation } from './violation.ts';
 

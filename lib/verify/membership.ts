@@ -5,6 +5,7 @@ import type { HeartbeatAnswer } from '../log.ts';
 import type { GroupRecorder, MemberIdentity } from './group-recorder.ts';
 import { placeOf } from './group-recorder.ts';
 import type { MemberOperation, Place } from './history.ts';
+import { fencingCodes } from './holdings.ts';
 import type { Caller } from './recorder.ts';
 
 /** A partition that the member holds. */
@@ -20,8 +21,6 @@ export interface Holding {
   position: number | undefined;
   committed: number | undefined;
 }
-
-const fencingCodes: readonly string[] = ['UNKNOWN_MEMBER_ID', 'FENCED_MEMBER_EPOCH', 'FENCED_INSTANCE_ID'];
 
 export class Membership {
   readonly identity: MemberIdentity;

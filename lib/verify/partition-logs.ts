@@ -22,7 +22,7 @@ import {
   type TopicLife,
   type TopicOperation,
 } from './history.ts';
-import { type Memberships, membershipsOf } from './memberships.ts';
+import { type Memberships, membershipsOf } from './holdings.ts';
 
 /** One batch in the log: where it is, and when it got there at the earliest and at the latest. */
 export interface Append {

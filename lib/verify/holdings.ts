@@ -11,6 +11,9 @@ import {
   type Place,
 } from './history.ts';
 
+/** Whoever is told this is a member no longer, and has lost all it had. */
+export const fencingCodes: readonly string[] = ['UNKNOWN_MEMBER_ID', 'FENCED_MEMBER_EPOCH', 'FENCED_INSTANCE_ID'];
+
 /** A partition in the hands of a member. */
 export interface Holding {
   readonly place: Place;
@@ -93,7 +96,7 @@ function holdingsOf(operations: readonly MemberOperation[], clockErrorMs: number
     const { type, owned, start, startMs, outcome } = operation;
     const keeps = type === 'heartbeat' ? owned : [];
     if (type !== 'heartbeat') told = new Set();
-    const isOver = outcome.kind === 'failed' && !outcome.isRetriable;
+    const isOver = outcome.kind === 'failed' && fencingCodes.includes(outcome.code);
     for (const place of [...open.keys()]) if (isOver || keeps?.includes(place) === false) close(place, start);
     const answer = answerOf(operation);
     if (answer === undefined) {
