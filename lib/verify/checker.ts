@@ -8,6 +8,7 @@
 import {
   committedOffsetsAreTheLast,
   formerOwnersCommitNothing,
+  groupsAreFound,
   groupsSkipNothing,
   oldEpochsAreFenced,
   outsidersWaitForMembers,
@@ -70,6 +71,7 @@ const ofHistory = {
   outsidersWaitForMembers,
   committedOffsetsAreTheLast,
   groupsSkipNothing,
+  groupsAreFound,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 
 const ofLog = {

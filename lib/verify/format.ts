@@ -23,6 +23,8 @@ function asked(operation: Operation): string {
       const by = member === undefined ? 'from outside' : `as ${member.memberId} at epoch ${member.memberEpoch}`;
       return `${type} ${group} ${topic}/${partition} ${offset} (${metadata}) ${by}`;
     }
+    case 'listGroups':
+    case 'describeGroup':
     case 'fetchOffsets':
     case 'resetOffsets':
     case 'deleteGroup':

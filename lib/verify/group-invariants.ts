@@ -134,6 +134,24 @@ export function outsidersWaitForMembers(history: SortedHistory): Violation[] {
   });
 }
 
+/** Who looks at groups finds those that have a member. */
+export function groupsAreFound({ operations, memberships }: SortedHistory): Violation[] {
+  return operations.flatMap((operation): Violation[] => {
+    if (operation.type !== 'listGroups' && operation.type !== 'describeGroup') return [];
+    const { outcome } = operation;
+    const isDenied = outcome.kind === 'failed' && outcome.code === 'GROUP_ID_NOT_FOUND';
+    if (outcome.kind !== 'ok' && !isDenied) return [];
+    const found = outcome.kind === 'ok' ? outcome.groups : [];
+    const looked = memberships.filter(({ group }) => operation.type === 'listGroups' || group === operation.group);
+    return looked.flatMap((one) => {
+      const stay = found.includes(one.group) ? undefined : stayAround(one, operation);
+      if (stay === undefined) return [];
+      const text = `${named(operation)} did not find group ${one.group}, of which ${one.memberId} was a member`;
+      return [{ text, operations: [...stay, operation] }];
+    });
+  });
+}
+
 /** Two answers around an operation, between which the member neither left nor came. */
 function stayAround(
   { operations }: Memberships,

@@ -14,6 +14,7 @@ import type {
   CommittedOffset,
   FetchOffsetsOperation,
   GroupOperation,
+  LookForGroupsOperation,
   MemberOperation,
   Place,
 } from './history.ts';
@@ -139,6 +140,33 @@ export class GroupRecorder {
     await this.#recorder.end(caller, [operation], async ({ groups }) => {
       await groups.delete(groupId);
       return [{ kind: 'ok', offsets: [] }];
+    });
+    return operation;
+  }
+
+  /** Page by page. */
+  async listGroups(caller: Caller, limit: number): Promise<LookForGroupsOperation> {
+    const asked = { type: 'listGroups', group: '' } as const;
+    const operation = this.#recorder.begin<LookForGroupsOperation>(caller, '', asked);
+    await this.#recorder.end(caller, [operation], async ({ groups }) => {
+      const found: GroupId[] = [];
+      for (let after: GroupId | undefined, isEnd = false; !isEnd; ) {
+        const page = await groups.list({ ...(after === undefined ? {} : { after }), limit });
+        found.push(...page.map(({ groupId }) => groupId));
+        after = found.at(-1);
+        isEnd = page.length < limit;
+      }
+      return [{ kind: 'ok', groups: found }];
+    });
+    return operation;
+  }
+
+  async describeGroup(caller: Caller, groupId: GroupId): Promise<LookForGroupsOperation> {
+    const asked = { type: 'describeGroup', group: groupId } as const;
+    const operation = this.#recorder.begin<LookForGroupsOperation>(caller, '', asked);
+    await this.#recorder.end(caller, [operation], async ({ groups }) => {
+      await groups.describe(groupId);
+      return [{ kind: 'ok', groups: [groupId] }];
     });
     return operation;
   }

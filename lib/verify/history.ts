@@ -188,6 +188,13 @@ export interface GroupOperation extends Timed {
   readonly outcome: Outcome<{ readonly offsets: readonly CommittedOffset[] }>;
 }
 
+/** Which groups there are: of all of them, with an empty `group`, or whether one is. `topic` is empty. */
+export interface LookForGroupsOperation extends Timed {
+  readonly type: 'listGroups' | 'describeGroup';
+  readonly group: string;
+  readonly outcome: Outcome<{ readonly groups: readonly string[] }>;
+}
+
 export type Operation =
   | ProduceOperation
   | ReadOperation
@@ -198,7 +205,8 @@ export type Operation =
   | MemberOperation
   | CommitOffsetOperation
   | FetchOffsetsOperation
-  | GroupOperation;
+  | GroupOperation
+  | LookForGroupsOperation;
 
 /** One topic from its creation to its deletion: under the same name another may follow. */
 export interface TopicLife {

@@ -150,12 +150,14 @@ export class Member extends Client {
     await this.#groups.heartbeat(this, identity, { memberEpoch, owned: undefined, isStray: true });
   }
 
-  /** From outside of the group: refused while it has members. */
+  /** From outside of the group: looks at it, and changes that are refused while it has members. */
   async #meddle(): Promise<void> {
-    const { chance } = this;
+    const { chance, deps } = this;
     const topic = this.anyTopic();
-    const what = chance.pick(['commit', 'reset', 'delete'] as const);
+    const what = chance.pick(['commit', 'reset', 'delete', 'list', 'describe'] as const);
     if (what === 'delete') await this.#groups.deleteGroup(this, this.#groupId);
+    else if (what === 'list') await this.#groups.listGroups(this, deps.workload.listPageMax);
+    else if (what === 'describe') await this.#groups.describeGroup(this, this.#groupId);
     else if (what === 'reset') {
       const to = chance.pick<'earliest' | { shift: number }>(['earliest', { shift: -3 }]);
       await this.#groups.resetOffsets(this, { groupId: this.#groupId, topic, to });

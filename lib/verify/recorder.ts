@@ -28,7 +28,7 @@ export interface CalledLog extends Pick<Log, 'produce' | 'fetch' | 'listOffsets'
   readonly topics: Pick<Log['topics'], 'create' | 'list' | 'describe' | 'alter' | 'delete'>;
   readonly groups: Pick<
     Log['groups'],
-    'join' | 'heartbeat' | 'leave' | 'commitOffsets' | 'fetchOffsets' | 'resetOffsets' | 'delete'
+    'join' | 'heartbeat' | 'leave' | 'commitOffsets' | 'fetchOffsets' | 'resetOffsets' | 'list' | 'describe' | 'delete'
   >;
 }
 

@@ -3,7 +3,7 @@
 import { callJson, errorOf, parseBody, requestTimeoutMs } from '../client/api-calls.ts';
 import { groupPath } from '../client/group-member.ts';
 import type { Transport } from '../client/transport.ts';
-import type { CommitOffsetsResult, GroupOffset, HeartbeatAnswer } from '../log.ts';
+import type { CommitOffsetsResult, GroupDescription, GroupOffset, GroupSummary, HeartbeatAnswer } from '../log.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
 import type { CalledLog } from './recorder.ts';
 
@@ -47,6 +47,12 @@ export function openRemoteGroups(transport: Transport): CalledLog['groups'] {
       const { offsets } = await callJson<{ offsets: GroupOffset[] }>(transport, 'POST', path, { json });
       return offsets;
     },
+    list: async ({ after, limit }) => {
+      const query = { limit: String(limit), ...(after === undefined ? {} : { after }) };
+      const { groups } = await callJson<{ groups: GroupSummary[] }>(transport, 'GET', '/v1/groups', { query });
+      return groups;
+    },
+    describe: (groupId) => callJson<GroupDescription>(transport, 'GET', groupPath(groupId)),
     delete: async (groupId) => {
       await callJson(transport, 'DELETE', groupPath(groupId));
     },

@@ -2,9 +2,20 @@
 
 import type { InvariantName } from '../../lib/verify/checker.ts';
 import type { History, Operation } from '../../lib/verify/history.ts';
-import { changeGroup, commit, committed, fetch, historyOf, member, produce, unknown } from './histories.ts';
+import {
+  changeGroup,
+  commit,
+  committed,
+  fetch,
+  historyOf,
+  lookForGroups,
+  member,
+  produce,
+  unknown,
+} from './histories.ts';
 
 const stale = { kind: 'failed', code: 'STALE_MEMBER_EPOCH', isRetriable: false } as const;
+const notFound = { kind: 'failed', code: 'GROUP_ID_NOT_FOUND', isRetriable: false } as const;
 const forBilling = { group: 'billing' };
 const empty = [fetch(0, [], [900, 901])];
 
@@ -16,6 +27,8 @@ const handedOver = [
   member('heartbeat', 'm', [2, ['a/1']], [7, 8, { owned: ['a/1'] }]),
   member('heartbeat', 'n', [2, ['a/0']], [9, 10]),
 ];
+/** Around a look at the group. */
+const stays = [member('join', 'm', [1, ['a/0']], [1, 2]), member('heartbeat', 'm', [1], [5, 6])];
 /** `m` is heard of no more at 2 s, its session lasts 45 s, and `n` gets what it had. */
 const inherited = (atSeconds: number) => [
   member('join', 'm', [1, ['a/0', 'a/1']], [1, 2]),
@@ -35,6 +48,15 @@ export const goodGroups: readonly (readonly [string, readonly Operation[]])[] = 
       fetch(1, ['b'], [10.5, 10.6, forBilling]),
       commit(2, ['n', 2], [10.7, 10.8]),
       committed([2, 10.7], [10.9, 11]),
+    ],
+  ],
+  [
+    'a group is found when it has a member, or not when it has none any more',
+    [
+      ...stays,
+      lookForGroups('listGroups', { kind: 'ok', groups: ['billing'] }, [3, 4]),
+      lookForGroups('describeGroup', notFound, [7, 8]),
+      ...empty,
     ],
   ],
   ['a member dies and its session ends', [...inherited(60), ...empty]],
@@ -182,6 +204,16 @@ export const spoiledGroups = {
         committed([0, 11], [13, 14]),
         ...empty,
       ]),
+    ],
+  ],
+  groupsAreFound: [
+    [
+      'a group with a member is not listed',
+      historyOf([...stays, lookForGroups('listGroups', { kind: 'ok', groups: ['audit'] }, [3, 4]), ...empty]),
+    ],
+    [
+      'a group with a member is not there',
+      historyOf([...stays, lookForGroups('describeGroup', notFound, [3, 4]), ...empty]),
     ],
   ],
   groupsSkipNothing: [

@@ -9,6 +9,7 @@ import type {
   History,
   ListOffsetsOperation,
   ListOperation,
+  LookForGroupsOperation,
   MemberOperation,
   Operation,
   ProduceOperation,
@@ -184,6 +185,15 @@ export function committed(
     outcome: { kind: 'ok', offsets },
     ...more,
   };
+}
+
+export function lookForGroups(
+  type: LookForGroupsOperation['type'],
+  outcome: LookForGroupsOperation['outcome'],
+  [start, end, more]: At<LookForGroupsOperation>,
+): LookForGroupsOperation {
+  const group = type === 'listGroups' ? '' : 'billing';
+  return { id: start, type, ...timed(start, end), topic: '', group, outcome, ...more };
 }
 
 export function changeGroup(
