@@ -41,22 +41,23 @@ export function partitionsHaveOneMember(history: SortedHistory): Violation[] {
 }
 
 /** 8: a partition goes to the next member when the one before has given it up, or its session is over. */
-export function partitionsAreHandedOver(history: SortedHistory): Violation[] {
-  const holdings = history.memberships.flatMap((one) => one.holdings);
+export function partitionsAreHandedOver({ memberships }: SortedHistory): Violation[] {
+  const holdings = memberships.flatMap((one) => one.holdings);
   return [...Map.groupBy(holdings, ({ group, place }) => `${group} ${place}`).values()].flatMap((ofPlace) =>
-    ofPlace.flatMap((next) => {
-      const { told, place, group } = next;
-      const isHeld = (before: Holding) =>
-        before.memberId !== next.memberId &&
-        endOf(before.told) < next.from &&
-        before.until > endOf(told) &&
-        before.certainUntilMs > (told.endMs ?? Number.POSITIVE_INFINITY);
-      return ofPlace.filter(isHeld).map((before) => ({
-        text: `partition ${place} of group ${group} was given to ${next.memberId} by ${named(told)} while ${before.memberId}, who got it by ${named(before.told)}, held it`,
-        operations: [before.told, told],
-      }));
-    }),
+    ofPlace.flatMap((one, index) =>
+      ofPlace.slice(index + 1).flatMap((other): Violation[] => {
+        const [before, next] = endOf(one.told) < endOf(other.told) ? [one, other] : [other, one];
+        if (before.memberId === next.memberId || !isHeldAt(before, next.told) || !isHeldAt(next, next.told)) return [];
+        const text = `partition ${next.place} of group ${next.group} was given to ${next.memberId} by ${named(next.told)} while ${before.memberId}, who got it by ${named(before.told)}, held it`;
+        return [{ text, operations: [before.told, next.told] }];
+      }),
+    ),
   );
+}
+
+/** Certainly so, at the end of `operation`. */
+function isHeldAt({ until, certainUntilMs }: Holding, operation: Operation): boolean {
+  return until > endOf(operation) && certainUntilMs > (operation.endMs ?? Number.POSITIVE_INFINITY);
 }
 
 /** 8: who was given a partition commits there, and nobody who had it before, nor the same one by its epoch of before. */

@@ -45,7 +45,14 @@ export interface FaultPlan {
   /** For faults: of one request. For nemeses: of one beat of theirs. */
   readonly probability: Readonly<Record<Fault, number>>;
   /** A step of the stores that fails far more often than the others, with one of these faults. */
-  readonly sick: { readonly step: string; readonly probability: number; readonly faults: SickFaults } | undefined;
+  readonly sick:
+    | {
+        readonly step: string;
+        readonly probability: number;
+        readonly faults: SickFaults;
+        readonly slowMsMax: number;
+      }
+    | undefined;
 }
 
 /** Steps of the stores that can be sick; some are of one family alone. */
@@ -64,7 +71,7 @@ const sickness = {
   mixed: 0.15,
   long: 0.5,
   churn: 0.6,
-  groups: 0.3,
+  groups: 0.5,
   stuck: 1,
   crowd: 0.8,
   heavy: 0.5,
@@ -88,7 +95,12 @@ const faultsOfStep: Readonly<Record<string, SickFaults>> = {
   changeTopic: ['lostReply', 'lostReply', 'late', 'slow'],
   // A roll that comes late meets the tail after the next one.
   rollTail: ['late', 'late', 'lostRequest', 'lostReply', 'throttled'],
+  // What a member is given was seen to be free some time before it is claimed.
+  getOffsets: ['slow'],
+  handOver: ['slow', 'slow', 'slow', 'late', 'lostReply'],
 };
+/** A step that is sick is slow all the time, and mostly little enough for its callers to wait. */
+const sickSlowMsMax = { usual: 500, groups: 5_000 };
 
 export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, without: readonly string[] = []): FaultPlan {
   // Many faults keep topics from coming and going and logs from growing: there one sick step tells more.
@@ -112,10 +124,11 @@ export function drawFaults(chance: Chance, theme: keyof typeof sickSteps, withou
   const step = chance.pick<string>(sickSteps[theme]);
   const faults = faultsOfTheme[theme] ?? faultsOfStep[step] ?? anyFault;
   const isSick = chance.happens(sickness[theme]);
+  const slowMsMax = theme === 'groups' ? sickSlowMsMax.groups : sickSlowMsMax.usual;
   return {
     probability: Object.fromEntries(
       drawn.map(([fault, level]) => [fault, without.includes(fault) ? 0 : level]),
     ) as FaultPlan['probability'],
-    sick: isSick && !without.includes('sick') ? { step, probability, faults } : undefined,
+    sick: isSick && !without.includes('sick') ? { step, probability, faults, slowMsMax } : undefined,
   };
 }

@@ -30,8 +30,6 @@ const latencyMsMean = 6;
 const giveUpMs = { min: 200, max: 3_000 };
 /** From `min` to `max`, each doubling as likely as the next: what is a little slow is answered, what is very slow is not. */
 const slowMs = { min: 30, max: 8_000 };
-/** A step that is sick is slow all the time, and little enough for its callers to wait. */
-const sickSlowMsMax = 500;
 const lateMsMax = 120_000;
 
 export class StoreNetwork {
@@ -57,7 +55,8 @@ export class StoreNetwork {
     const { fault, isSick } = this.#draw(chance, call);
     this.count(step);
     if (fault !== undefined) this.count(fault);
-    const delayMs = slowMs.min * ((isSick ? sickSlowMsMax : slowMs.max) / slowMs.min) ** chance.fraction();
+    const slowMsMax = (isSick ? this.#plan.sick?.slowMsMax : undefined) ?? slowMs.max;
+    const delayMs = slowMs.min * (slowMsMax / slowMs.min) ** chance.fraction();
     const isSlowThere = chance.happens(0.5);
     const requestMs = latency(chance) + (fault === 'slow' && isSlowThere ? delayMs : 0);
     const replyMs = latency(chance) + (fault === 'slow' && !isSlowThere ? delayMs : 0);

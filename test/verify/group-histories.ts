@@ -125,6 +125,13 @@ export const spoiledGroups = {
       'one is given what another holds',
       { ...historyOf([...handedOver.filter(({ start }) => start !== 7), ...empty]), clockErrorMsMax: 0 },
     ],
+    [
+      'two are given the same at once, whoever was first',
+      {
+        ...historyOf([member('join', 'm', [1, ['a/0']], [1, 6]), member('join', 'n', [2, ['a/0']], [2, 5]), ...empty]),
+        clockErrorMsMax: 0,
+      },
+    ],
     ['one inherits from a member that lives', { ...historyOf([...inherited(30), ...empty]), clockErrorMsMax: 10_000 }],
   ],
   formerOwnersCommitNothing: [
