@@ -74,7 +74,12 @@ export class IdempotentProducer extends Client {
         lane = new Lane(this, topic, partition, this.#nextEpoch(lane.identity), attempts);
         lanes.push(lane);
       }
-      if (chance.happens(0.05)) deps.beside(lane.resend(resends));
+      if (chance.happens(0.05)) {
+        const resending = lane.resend(resends);
+        deps.beside(resending);
+        // The oldest that is remembered is so no longer when the next one is appended.
+        if (resends.happens(0.5)) await resending;
+      }
       deps.beside(lane.send(this.newBatch(partition), resends.happens(0.05)));
       if (takeovers.happens(0.08)) {
         // While it is on its way, or waits to be sent again.
@@ -153,9 +158,9 @@ class Lane {
     return settled;
   }
 
-  /** One of the batches acked last, once more. */
+  /** One of the batches acked last, once more; often the oldest of those that the log remembers. */
   async resend(chance: Chance): Promise<void> {
-    const batch = chance.any(this.#acked);
+    const batch = chance.happens(0.5) ? this.#acked[0] : chance.any(this.#acked);
     if (batch !== undefined) await this.#producer.produce(this.#topic, batch);
   }
 
