@@ -197,6 +197,8 @@ export function committedOffsetsAreTheLast(history: SortedHistory): Violation[] 
         const ofPlace = writes(life, partition);
         const found = answer.offsets.find((one) => one.topicId === life.topicId && one.partition === partition);
         if (ofPlace.some((write) => isOf(write, found) && isVisible(write, ofPlace, fetch))) return [];
+        // They go with their topic.
+        if (found === undefined && (life.leaving ?? Number.POSITIVE_INFINITY) < endOf(fetch)) return [];
         const last = ofPlace
           .filter(({ end }) => end < fetch.start)
           .toSorted((a, b) => a.end - b.end)

@@ -3,7 +3,7 @@
 import type { GroupId, InstanceId, MemberId, TopicId, TopicName } from '../ids.ts';
 import type { Chance } from './chance.ts';
 import { Client, type ClientDeps } from './client.ts';
-import { GroupRecorder, type OffsetToCommit } from './group-recorder.ts';
+import { GroupRecorder, type OffsetToCommit, placeOf } from './group-recorder.ts';
 import { type Holding, Membership } from './membership.ts';
 
 /** A partition that is held no longer, as whoever was not told still sees it. */
@@ -76,7 +76,7 @@ export class Member extends Client {
       await membership.heartbeat(chance.happens(0.5));
       if (!membership.isMember) this.#keepRelics(membership, held);
     }
-    if (chance.happens(0.05)) await this.#haunt();
+    if (chance.happens(0.15)) await this.#haunt();
     const whim = chance.fraction();
     if (whim < 0.03) await this.#leave();
     else if (whim < 0.05) this.#die();
@@ -136,7 +136,12 @@ export class Member extends Client {
   /** What something that was left over of this member would send: a commit of what it had, a heartbeat of long ago. */
   async #haunt(): Promise<void> {
     const { chance } = this;
-    const relic = chance.any(this.#relics);
+    // Of what it has again, at a later epoch, no less than of what others have.
+    const { holdings } = this.#membership;
+    const again = this.#relics.filter(({ holding: { topicId, partition } }) =>
+      holdings.has(placeOf(topicId, partition)),
+    );
+    const relic = chance.any(again.length > 0 && chance.happens(0.5) ? again : this.#relics);
     if (relic !== undefined && chance.happens(0.7)) {
       const { identity } = relic.membership;
       const { memberEpoch, position = 0 } = relic.holding;

@@ -63,7 +63,7 @@ const sickSteps = {
   crowd: ['commitBatches', 'commitBatches', 'rollTail'],
   heavy: ['put', 'put', 'read'],
   endless: ['findPages'],
-  churn: ['deleteContents', 'deleteContents', 'deleteContents', 'changeTopic', 'changeTopic', 'commitBatches'],
+  churn: ['deleteContents', 'deleteContents', 'changeTopic', 'changeTopic', 'changeTopic', 'commitBatches'],
   groups: ['renewSession', 'getGroup', 'changeGroup', 'handOver', 'handOver', 'commitOffsets', 'getOffsets'],
 } as const;
 

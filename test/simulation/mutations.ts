@@ -521,17 +521,6 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'send a transaction again without its token',
-    profile: 'aws',
-    edits: [
-      edit(
-        'lib/store/call-dynamodb.ts',
-        'TransactItems: [...actions], ClientRequestToken: token }',
-        'TransactItems: [...actions], ...(token === undefined ? {} : {}) }',
-      ),
-    ],
-  },
-  {
     name: 'move a producer out of the head that has appended since',
     profile: 'aws',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source

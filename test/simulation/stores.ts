@@ -40,6 +40,8 @@ export class TopicLives {
   }
 
   created({ topic, topicId, partitionCount: count }: { topic: string; topicId: string; partitionCount: number }): void {
+    // Who failed may have looked what became of it, and found what another has made.
+    if (this.#find(topicId) !== undefined) return;
     const { instant: from, ms: fromMs } = this.#instants();
     const partitionCounts = [{ count, from, fromMs }];
     this.all.push({ topic, topicId, from, fromMs, leaving: undefined, to: undefined, partitionCounts });
