@@ -52,10 +52,11 @@ export async function findRunByTimestamp(
     while (from < to) {
       const middle = from + Math.floor((to - from) / 2);
       const [candidate] = await metadataStore.findPages(head.topicId, head.partition, middle, 1);
-      if (candidate === undefined) break;
+      // Before the tail pages follow each other without a gap, until their topic is deleted.
+      if (candidate === undefined || candidate.baseOffset > middle) return 'gone';
       if (candidate.maxTimestampSoFar >= timestamp) {
         page = candidate;
-        to = Math.min(middle, candidate.baseOffset);
+        to = candidate.baseOffset;
       } else from = candidate.lastOffset + 1;
     }
     if (page === undefined) return 'gone';
