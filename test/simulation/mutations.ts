@@ -520,12 +520,6 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
-  {
-    name: 'move a producer out of the head that has appended since',
-    profile: 'aws',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source
-    edits: [edit('lib/store/roll-dynamodb.ts', '`p.#${index}.n = :n${index}`', '`p.#${index}.n >= :n${index}`')],
-  },
   ...groupMutations,
 ];
 
