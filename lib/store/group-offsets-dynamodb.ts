@@ -24,16 +24,20 @@ export function offsetsOf(requests: DynamoDbRequests): Offsets {
     committedAt: Timestamp,
   ): Promise<OffsetOutcome> => {
     let at = committedAt;
+    let wasSilent = false;
     for (let attempt = 1; attempt <= commitAttemptsMax; attempt++) {
-      const { outcome, item: found } = await call.update(offsetUpdate(groupId, by, commit, at), true);
+      const { outcome, item: found, mayBeDone } = await call.update(offsetUpdate(groupId, by, commit, at), true);
       if (outcome === 'done') return { outcome: 'committed' };
+      wasSilent ||= mayBeDone;
       const item = found === undefined ? undefined : decodeOffset(found);
       const stored = item?.committed;
       // An attempt of ours whose answer was lost.
       const isOurs =
         stored?.committedAt === at && stored.offset === commit.offset && stored.metadata === commit.metadata;
       if (isOurs && stored.epoch === epochOf(by)) return { outcome: 'committed' };
-      if (stored === undefined || !mayCommit(item, by, commit)) return { outcome: 'refused', item };
+      if (stored === undefined || !mayCommit(item, by, commit)) {
+        return wasSilent ? { outcome: 'failed', error: overtaken(groupId, commit) } : { outcome: 'refused', item };
+      }
       at = stored.committedAt + 1;
     }
     throw new LogError(
@@ -65,6 +69,15 @@ export function offsetsOf(requests: DynamoDbRequests): Offsets {
       return outcomes;
     },
   };
+}
+
+/** It may have been done, and seen, before it was refused. */
+function overtaken(groupId: GroupId, { partition }: OffsetCommit): LogError {
+  return new LogError(
+    'KAFKA_STORAGE_ERROR',
+    `a commit of partition ${partition} of group ${groupId} was not answered, and is refused by now`,
+    { effect: 'unknown' },
+  );
 }
 
 /** Each item is written by itself: what became of one says nothing of the others. */

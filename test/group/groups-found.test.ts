@@ -66,6 +66,45 @@ test('a reset that fails in one partition may have been done in others, and says
   await expect(reset).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' });
 });
 
+// A commit was carried out without an answer, and seen; before it was sent again its member lost the partition, and was told
+// that the commit had had no effect. The simulation found it (seeds 4371 and 4870 of profile aws).
+test('a commit that is refused when it is sent again may have been done', async () => {
+  const double = new DynamoDbDouble({ nowMs: Date.now });
+  const open = (send: (operation: Operation, input: Command['input']) => Promise<object>) => {
+    const client = {
+      send: (command: Command) =>
+        send(command.constructor.name.slice(0, -'Command'.length) as Operation, command.input),
+      config: { region: async () => 'us-east-1' },
+    } as unknown as DynamoDBClient;
+    return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+  };
+  const good = await openGroupLog({
+    metadataStore: open(async (operation, input) => double.request(operation, input as never)),
+  });
+  let isFirst = true;
+  const faulty = open(async (operation, input) => {
+    const output = double.request(operation, input as never);
+    if (operation !== 'UpdateItem' || !input.Key?.sk?.S?.startsWith('offset/') || !isFirst) return output;
+    isFirst = false;
+    await good.groups.leave({ groupId: billing, memberId: 'm1' as MemberId, isTemporary: false });
+    const next = await good.groups.join({ groupId: billing, topics: [orders], memberId: 'm2' as MemberId });
+    const offsets = [{ topic: orders, partition: 0, offset: 9 }];
+    const member = { memberId: next.memberId, memberEpoch: next.memberEpoch };
+    await good.groups.commitOffsets({ groupId: billing, member, offsets });
+    throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+  });
+  const { memberId, memberEpoch } = await good.groups.join({
+    groupId: billing,
+    topics: [orders],
+    memberId: 'm1' as MemberId,
+  });
+  const { topicId } = await good.log.topics.get(orders);
+  const commits = [{ topicId, partition: 0, offset: 7, metadata: '' }];
+  const [outcome] =
+    (await faulty.groupStore?.commitOffsets(billing, { memberId, memberEpoch }, commits, Date.now())) ?? [];
+  expect(outcome).toMatchObject({ outcome: 'failed', error: { code: 'KAFKA_STORAGE_ERROR', effect: 'unknown' } });
+});
+
 /** A log whose group store is `changed` in some methods. */
 const openChanged = (changed: (store: GroupStore) => Partial<GroupStore>) =>
   openGroupLog({
