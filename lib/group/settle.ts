@@ -36,7 +36,7 @@ export const sessionIsRenewed = 'the session of the member was renewed';
 export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?: SeenGroup): Promise<HeartbeatAnswer> {
   const { groupId, memberId, memberEpoch } = request;
   let known = joined;
-  const attempt = async () => {
+  return await untilDone(deps, groupId, async () => {
     const seen = known ?? (await deps.groupStore.getGroup(groupId));
     known = undefined;
     const found = seen?.sessions.find((one) => one.memberId === memberId);
@@ -73,9 +73,7 @@ export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?
       (owned === undefined || isSameAssignment(owned, now.currentAssignment));
     if (isTold) return answerTo(now);
     return { ...answerTo(now), assignment: namedPartitions(now.currentAssignment, group.topics) };
-  };
-  // Who joins is a member before it is given anything, and partitions come to it in steps.
-  return await untilDone(deps, groupId, attempt);
+  });
 }
 
 /** The session with what the request says of it; itself when that is nothing new. */
