@@ -6,6 +6,7 @@ import { AnyPrincipal, Effect, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
+import { timeToLiveAttribute } from '../lib/store/items-dynamodb.ts';
 
 export interface StorageProps {
   /**
@@ -70,6 +71,7 @@ export function createTable(scope: Construct, props: StorageProps): Table {
   return new Table(scope, 'Table', {
     partitionKey: { name: 'pk', type: AttributeType.STRING },
     sortKey: { name: 'sk', type: AttributeType.STRING },
+    timeToLiveAttribute,
     // On demand: a log that nobody uses costs nothing but its storage.
     billingMode: BillingMode.PAY_PER_REQUEST,
     ...(encryptionKey === undefined

@@ -91,6 +91,8 @@ export const offsetMetadataBytesMax = 4_096;
 export const commitOffsetsMax = 10_000;
 /** Kafka's `offsets.retention.minutes`: 7 days after the group was last used, while it is empty. */
 export const offsetsRetentionMs = 7 * 24 * 60 * 60_000;
+/** A deleted group's epoch is remembered as long as its offsets would have been. */
+export const deletedGroupRetentionMs = offsetsRetentionMs;
 /** Groups on one page of the list. */
 export const groupsPageMax = 1_000;
 

@@ -10,9 +10,9 @@ import type { CommitOffsetsRequest, CommitOffsetsResult, Groups } from '../log.t
 import type { Committer, OffsetCommit, OffsetOutcome } from '../store/group-store.ts';
 import type { GroupHead, GroupTopic, OffsetItem } from '../store/items.ts';
 import { emptiedGroup } from './emptied-group.ts';
-import { firstVersion, type GroupDeps, untilDone } from './group-deps.ts';
+import { type GroupDeps, groupToMake, untilDone } from './group-deps.ts';
 import { givenTwice, ownedByMembers, unknownMember } from './group-errors.ts';
-import { newGroup, usedGroup } from './group-plan.ts';
+import { usedGroup } from './group-plan.ts';
 import { lookUpTopics } from './group-topics.ts';
 
 export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
@@ -123,7 +123,7 @@ async function usableHead(deps: GroupDeps, groupId: GroupId): Promise<GroupHead 
   const head = await groupStore.getGroupHead(groupId);
   const nowMs = clock.nowMs();
   if (head === undefined) {
-    const group = newGroup(groupId, nowMs, firstVersion(deps.randomBytes));
+    const group = await groupToMake(deps, groupId);
     await groupStore.changeGroup({ group, seenVersion: undefined, puts: [], removes: [] });
     return undefined;
   }

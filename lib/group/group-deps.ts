@@ -6,8 +6,10 @@ import type { GroupId } from '../ids.ts';
 import { groupAttemptsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { GroupStore } from '../store/group-store.ts';
+import type { Group } from '../store/items.ts';
 import type { MetadataStore } from '../store/metadata-store.ts';
 import type { TopicCache } from '../topic/topics.ts';
+import { newGroup } from './group-plan.ts';
 
 export interface GroupDeps {
   readonly groupStore: GroupStore;
@@ -41,6 +43,16 @@ export async function untilDone<T>(
     `group ${groupId} is being changed by others, ${groupAttemptsMax} attempts met a change`,
     { effect: 'none' },
   );
+}
+
+/**
+ * A group that is yet to be made. Its epochs go on where those of a deleted one of its name were, so that a commit or a
+ * heartbeat from then, which is carried out only now, fits nobody.
+ */
+export async function groupToMake(deps: GroupDeps, groupId: GroupId): Promise<Group> {
+  const deletedEpoch = await deps.groupStore.getDeletedEpoch(groupId);
+  const firstEpoch = deletedEpoch === undefined ? 0 : deletedEpoch + 1;
+  return newGroup(groupId, deps.clock.nowMs(), firstVersion(deps.randomBytes), firstEpoch);
 }
 
 /** Where versions begin: by chance, so that a request from an earlier life of a group or member never fits a later one. */

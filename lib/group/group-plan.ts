@@ -13,8 +13,8 @@ import { overAt } from './reconcile.ts';
 export const assignors: Readonly<Record<AssignorName, Assignor>> = { uniform: assignUniform, range: assignRange };
 
 /** A group that nobody has used. */
-export function newGroup(groupId: GroupId, nowMs: Timestamp, version = 0): Group {
-  const epochs = { version, groupEpoch: 0, offsetsFromEpoch: 0 };
+export function newGroup(groupId: GroupId, nowMs: Timestamp, version = 0, groupEpoch = 0): Group {
+  const epochs = { version, groupEpoch, offsetsFromEpoch: groupEpoch };
   return { groupId, ...epochs, memberCount: 0, checkAt: nowMs, emptySince: nowMs, members: [], topics: [] };
 }
 

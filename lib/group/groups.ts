@@ -31,8 +31,7 @@ export function createGroups(deps: GroupDeps): Groups {
     groupId,
     topics,
   }: Parameters<Groups['fetchOffsets']>[0]): Promise<readonly GroupOffset[]> {
-    const [head, items] = await Promise.all([groupStore.getGroupHead(groupId), groupStore.listOffsets(groupId)]);
-    const valid = validOffsets(head, items, clock.nowMs());
+    const valid = await readOffsets(groupId);
     // Those of a topic that was deleted are not those of the next one of its name.
     const known =
       topics === undefined ? await allTopics(deps, valid) : await lookUpTopics(deps.topics, topics, { isFresh: true });
@@ -43,6 +42,11 @@ export function createGroups(deps: GroupDeps): Groups {
           return { topic, topicId, partition, offset, metadata, committedAt };
         }),
     );
+  }
+
+  async function readOffsets(groupId: GroupId): Promise<readonly ValidOffset[]> {
+    const [head, items] = await Promise.all([groupStore.getGroupHead(groupId), groupStore.listOffsets(groupId)]);
+    return validOffsets(head, items, clock.nowMs());
   }
 
   async function describe(groupId: GroupId): Promise<GroupDescription> {
@@ -117,9 +121,8 @@ export function createGroups(deps: GroupDeps): Groups {
     }
     const emptied = await emptiedGroup(deps, groupId);
     if (emptied !== undefined && emptied.group.memberCount > 0) throw nonEmptyGroup(emptied, 'reset');
-    const before = new Map(
-      (await fetchOffsets({ groupId, topics: [request.topic] })).map(({ partition, offset }) => [partition, offset]),
-    );
+    const ofTopic = (await readOffsets(groupId)).filter(({ item }) => item.topicId === topic.topicId);
+    const before = new Map(ofTopic.map(({ item, committed }) => [item.partition, committed.offset]));
     const heads = await metadataStore.getHeads(topic.topicId, partitions);
     const found = await Promise.all(
       partitions.map(async (partition, index): Promise<OffsetCommit[]> => {
@@ -164,7 +167,7 @@ export function createGroups(deps: GroupDeps): Groups {
       if (seen === undefined) throw unknownGroup(groupId);
       if (seen.group.memberCount > 0) throw nonEmptyGroup(seen, 'deleted');
       const { members: _, topics: __, ...head } = seen.group;
-      const outcome = await groupStore.deleteGroup(head);
+      const outcome = await groupStore.deleteGroup(head, clock.nowMs());
       if (outcome === 'emptied') isEmptied = true;
       return outcome === 'deleted' ? true : undefined;
     };

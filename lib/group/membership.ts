@@ -8,9 +8,9 @@ import type { Groups, HeartbeatAnswer, JoinRequest } from '../log.ts';
 import { noPartitions } from '../store/assignment.ts';
 import type { SeenGroup } from '../store/group-store.ts';
 import type { Group, GroupMember, MemberSession } from '../store/items.ts';
-import { firstVersion, type GroupDeps, untilDone } from './group-deps.ts';
+import { firstVersion, type GroupDeps, groupToMake, untilDone } from './group-deps.ts';
 import { fullGroup, unreleasedInstance } from './group-errors.ts';
-import { newGroup, nextCheckAt, nextGroup, parseAssignor } from './group-plan.ts';
+import { nextCheckAt, nextGroup, parseAssignor } from './group-plan.ts';
 import { lookUpTopics } from './group-topics.ts';
 import { isOver } from './reconcile.ts';
 import { endedSessions, missingMember, removalOf, sessionIsRenewed, settle } from './settle.ts';
@@ -23,11 +23,8 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
     const assignor = parseAssignor(request.assignor ?? 'uniform');
     const joined = await untilDone(deps, groupId, async (): Promise<SeenGroup | undefined> => {
       const seen = await groupStore.getGroup(groupId);
+      const { group, sessions } = seen ?? { group: await groupToMake(deps, groupId), sessions: [] };
       const nowMs = clock.nowMs();
-      const { group, sessions } = seen ?? {
-        group: newGroup(groupId, nowMs, firstVersion(deps.randomBytes)),
-        sessions: [],
-      };
       const sessionOf = (id: MemberId | undefined) => sessions.find((one) => one.memberId === id);
       const before = memberBefore(group, sessions, { ...request, memberId }, nowMs);
       const over = endedSessions(sessions, nowMs, memberId);

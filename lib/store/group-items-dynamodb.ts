@@ -9,6 +9,8 @@
  * | members | as the head       | `members`                       | v, d: members with their targets, topics; deflated JSON |
  * | offset  | as the head       | `offset/{topicId}/{partition}`  | v, w, u, o, m, t, e                                     |
  *
+ * The head of a deleted group has `e` and `expiresAt` alone.
+ *
  * Head, sessions and members lie side by side, so that one query finds them, and no offsets. Short names, since a session is
  * written with every heartbeat and an offset with every commit:
  *
@@ -30,8 +32,8 @@
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { assert, LogError } from '../errors.ts';
-import type { GroupId, MemberId, TopicId } from '../ids.ts';
-import { KiB } from '../limits.ts';
+import type { GroupId, MemberId, Timestamp, TopicId } from '../ids.ts';
+import { deletedGroupRetentionMs, KiB } from '../limits.ts';
 import {
   type Assignment,
   decodeAssignment,
@@ -41,7 +43,7 @@ import {
 } from './assignment.ts';
 import { decodePlan, encodePlan } from './group-text.ts';
 import type { Group, GroupHead, MemberSession, MemberState, OffsetItem } from './items.ts';
-import { type Item, type Key, numberOf, numberValue, textOf } from './items-dynamodb.ts';
+import { type Item, type Key, numberOf, numberValue, textOf, timeToLiveAttribute } from './items-dynamodb.ts';
 
 // ---- keys
 
@@ -80,7 +82,19 @@ export function encodeHead(head: GroupHead): Item {
   };
 }
 
-export function decodeGroupHead(item: Item): GroupHead {
+/** What stays of a deleted group until DynamoDB takes it away: where its epochs were. */
+export function encodeDeletedHead(groupId: GroupId, groupEpoch: number, deletedAt: Timestamp): Item {
+  const seconds = Math.ceil((deletedAt + deletedGroupRetentionMs) / 1000);
+  return { ...groupHeadKey(groupId), e: numberValue(groupEpoch), [timeToLiveAttribute]: numberValue(seconds) };
+}
+
+export function deletedEpochOf(item: Item | undefined): number | undefined {
+  return item?.[timeToLiveAttribute] === undefined ? undefined : numberOf(item, 'e');
+}
+
+/** Undefined: there is no group, or no longer. */
+export function decodeGroupHead(item: Item | undefined): GroupHead | undefined {
+  if (item === undefined || item[timeToLiveAttribute] !== undefined) return undefined;
   return {
     groupId: textOf(item, 'pk').slice('group/'.length) as GroupId,
     version: numberOf(item, 'v'),

@@ -116,17 +116,22 @@ export function deleteIfUnused(groupId: GroupId, { topicId, partition, version, 
 
 /**
  * With a member: if the partition is its own and was given to it no later. Without: if it is nobody's, or that of the owner
- * who is gone, who is taken out.
+ * who is gone, who is taken out; not over what is of a later epoch, as in `mayCommit`.
  */
 function offsetUpdate(groupId: GroupId, by: Committer, commit: OffsetCommit, at: Timestamp) {
   const { offset, metadata, ownerGoneAtVersion } = commit;
+  const isNoLater = '(attribute_not_exists(e) OR e <= :e)';
   const isTaken = by.memberId === undefined && ownerGoneAtVersion !== undefined;
   const [condition, change, values]: [string, string, Item] =
     by.memberId !== undefined
       ? ['w = :w AND u <= :e', '', { ':w': { S: by.memberId } }]
       : isTaken
-        ? ['v = :v', ', v = v + :one REMOVE w, u', { ':v': numberValue(ownerGoneAtVersion), ':one': numberValue(1) }]
-        : ['attribute_not_exists(w)', ', v = if_not_exists(v, :zero)', { ':zero': numberValue(0) }];
+        ? [
+            `v = :v AND (attribute_not_exists(u) OR u <= :e) AND ${isNoLater}`,
+            ', v = v + :one REMOVE w, u',
+            { ':v': numberValue(ownerGoneAtVersion), ':one': numberValue(1) },
+          ]
+        : [`attribute_not_exists(w) AND ${isNoLater}`, ', v = if_not_exists(v, :zero)', { ':zero': numberValue(0) }];
   return {
     Key: offsetKey(groupId, commit),
     UpdateExpression: `SET o = :o, m = :m, t = :t, e = :e${change}`,

@@ -23,6 +23,8 @@ import {
   decodeGroupHead,
   decodeMembers,
   decodeSession,
+  deletedEpochOf,
+  encodeDeletedHead,
   encodeHead,
   encodeMembers,
   encodeSession,
@@ -42,7 +44,7 @@ import {
 import { deleteIfUnused, offsetsOf, queryAll } from './group-offsets-dynamodb.ts';
 import { type GroupStore, type HandOver, offsetsAreGone, type SeenGroup } from './group-store.ts';
 import type { GroupHead, MemberSession } from './items.ts';
-import { type Item, numberOf, numberValue, textOf } from './items-dynamodb.ts';
+import { type Item, numberOf, numberValue, textOf, timeToLiveAttribute } from './items-dynamodb.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
 
 /** Reads of a group that meet a change of it start over this often. */
@@ -60,12 +62,12 @@ export function openDynamoDbGroupStore(
     const call = begin();
     for (let attempt = 1; attempt <= readAttemptsMax; attempt++) {
       const items = await queryAll(call, groupPk(groupId), headSk, membersSk);
-      const head = items.find(({ sk }) => sk?.S === headSk);
+      const head = decodeGroupHead(items.find(({ sk }) => sk?.S === headSk));
       const members = items.find(({ sk }) => sk?.S === membersSk);
       if (head === undefined && members === undefined) return undefined;
       // A query is not one instant: the group changed while it ran.
-      if (head === undefined || members === undefined || numberOf(head, 'v') !== numberOf(members, 'v')) continue;
-      const group = { ...decodeGroupHead(head), ...decodeMembers(members) };
+      if (head === undefined || members === undefined || head.version !== numberOf(members, 'v')) continue;
+      const group = { ...head, ...decodeMembers(members) };
       return { group, sessions: items.filter(isSession).map(decodeSession) };
     }
     throw new LogError(
@@ -97,18 +99,15 @@ export function openDynamoDbGroupStore(
         return {
           // When the condition did not hold for the time alone, a later heartbeat came before this one.
           isRenewed: session !== undefined && session.memberEpoch === memberEpoch,
-          head: head === undefined ? undefined : decodeGroupHead(head),
+          head: decodeGroupHead(head),
           session,
         };
       }),
 
     getGroup: (groupId) => run(() => getGroup(groupId)),
 
-    getGroupHead: (groupId) =>
-      run(async () => {
-        const item = await begin().get(groupHeadKey(groupId));
-        return item === undefined ? undefined : decodeGroupHead(item);
-      }),
+    getGroupHead: (groupId) => run(async () => decodeGroupHead(await begin().get(groupHeadKey(groupId)))),
+    getDeletedEpoch: (groupId) => run(async () => deletedEpochOf(await begin().get(groupHeadKey(groupId)))),
 
     listGroups: ({ after, limit }) =>
       run(async () => {
@@ -125,7 +124,7 @@ export function openDynamoDbGroupStore(
             Limit: limit - heads.length,
           });
           const ids = page.items.map((item) => textOf(item, 'sk') as GroupId);
-          const found = (await call.getItems(ids.map(groupHeadKey))).map(decodeGroupHead);
+          const found = (await call.getItems(ids.map(groupHeadKey))).flatMap((item) => decodeGroupHead(item) ?? []);
           heads.push(...found.toSorted((one, other) => (one.groupId < other.groupId ? -1 : 1)));
           last = ids.at(-1);
           isEnd = page.isEnd;
@@ -137,7 +136,13 @@ export function openDynamoDbGroupStore(
       run(async () => {
         const { groupId } = group;
         const actions: TransactWriteItem[] = [
-          { Put: { TableName, Item: encodeHead(group), ...ifVersion(seenVersion) } },
+          {
+            Put: {
+              TableName,
+              Item: encodeHead(group),
+              ...(seenVersion === undefined ? ifNew(group) : ifVersion(seenVersion)),
+            },
+          },
           { Put: { TableName, Item: encodeMembers(group) } },
           ...(seenVersion === undefined ? [{ Put: { TableName, Item: entryKey(groupId) } }] : []),
           ...puts.map((put) => {
@@ -206,7 +211,7 @@ export function openDynamoDbGroupStore(
       }),
 
     /** First the offsets count no longer, then they go, then the group: whatever stops it, nothing comes back to life. */
-    deleteGroup: (head) =>
+    deleteGroup: (head, deletedAt) =>
       run(async () => {
         const call = begin();
         const { groupId, groupEpoch, version } = head;
@@ -231,7 +236,13 @@ export function openDynamoDbGroupStore(
             if (lost !== undefined) return 'emptied';
           }
           const lost = await call.transact([
-            { Delete: { TableName, Key: groupHeadKey(groupId), ...ifEmptyAt(next.version) } },
+            {
+              Put: {
+                TableName,
+                Item: encodeDeletedHead(groupId, next.groupEpoch, deletedAt),
+                ...ifEmptyAt(next.version),
+              },
+            },
             { Delete: { TableName, Key: membersKey(groupId) } },
             { Delete: { TableName, Key: entryKey(groupId) } },
           ]);
@@ -255,6 +266,14 @@ const stateOf = ({ seenAt: _, ...state }: MemberSession) => state;
 function ifVersion(version: number | undefined) {
   if (version === undefined) return { ConditionExpression: 'attribute_not_exists(pk)' };
   return { ConditionExpression: 'v = :v', ExpressionAttributeValues: { ':v': numberValue(version) } };
+}
+
+/** If there is no such group. One that is deleted had lower epochs, so that nothing that was sent to it fits this one. */
+function ifNew({ groupEpoch }: GroupHead) {
+  return {
+    ConditionExpression: `attribute_not_exists(pk) OR (attribute_exists(${timeToLiveAttribute}) AND e < :e)`,
+    ExpressionAttributeValues: { ':e': numberValue(groupEpoch) },
+  };
 }
 
 function ifEmptyAt(version: number) {

@@ -2,6 +2,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import type { GroupId, MemberId, TopicId } from '../ids.ts';
+import { deletedGroupRetentionMs } from '../limits.ts';
 import { decodeAssignment, encodeAssignment, type TopicPartition } from './assignment.ts';
 import type { Committer, GroupStore, OffsetCommit, OffsetOutcome } from './group-store.ts';
 import { decodePlan, encodePlan } from './group-text.ts';
@@ -24,6 +25,9 @@ export const groupTables = `
     group_id TEXT NOT NULL, topic_id TEXT NOT NULL, partition INTEGER NOT NULL, version INTEGER NOT NULL,
     owner_id TEXT, owner_epoch INTEGER, committed_offset INTEGER, metadata TEXT, committed_at INTEGER, epoch INTEGER,
     PRIMARY KEY (group_id, topic_id, partition)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS deleted_groups (
+    group_id TEXT PRIMARY KEY, group_epoch INTEGER NOT NULL, deleted_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 `;
 
@@ -51,6 +55,8 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
     const row = sql.readOffset.get(groupId, topicId, partition) as OffsetRow | undefined;
     return row === undefined ? undefined : toOffset(row);
   };
+  const readDeletedEpoch = (groupId: GroupId): number | undefined =>
+    (sql.readDeleted.get(groupId) as { readonly group_epoch: number } | undefined)?.group_epoch;
   const putGroup = (group: Group): void => {
     const { version, groupEpoch, memberCount, checkAt, emptySince, offsetsFromEpoch } = group;
     const counts = [version, groupEpoch, memberCount, checkAt, emptySince ?? null, offsetsFromEpoch] as const;
@@ -125,6 +131,7 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
       }),
 
     getGroupHead: (groupId) => read(() => readHead(groupId)),
+    getDeletedEpoch: (groupId) => read(() => readDeletedEpoch(groupId)),
 
     listGroups: ({ after, limit }) =>
       read(() => (sql.listGroups.all(after ?? '', limit) as unknown as GroupRow[]).map(toHead)),
@@ -134,6 +141,7 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
         const { groupId } = group;
         const isAsSeen =
           readHead(groupId)?.version === seenVersion &&
+          (readDeletedEpoch(groupId) ?? -1) < group.groupEpoch &&
           puts.every((put) => readSession(groupId, put.session.memberId)?.version === put.seenVersion) &&
           removes.every(({ memberId, seenVersion: version, seenAt }) => {
             const session = readSession(groupId, memberId);
@@ -141,6 +149,7 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
           });
         if (!isAsSeen) return 'conflict';
         putGroup(group);
+        sql.forgetDeleted.run(groupId);
         for (const { memberId } of removes) sql.deleteSession.run(groupId, memberId);
         for (const { session } of puts) putSession(groupId, session);
         return 'changed';
@@ -166,11 +175,13 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
         return 'done';
       }),
 
-    deleteGroup: ({ groupId, version }) =>
+    deleteGroup: ({ groupId, version }, deletedAt) =>
       write(() => {
         const head = readHead(groupId);
         if (head?.version !== version || head.memberCount > 0) return 'conflict';
         for (const statement of sql.deleteContents) statement.run(groupId);
+        sql.forgetDeletedBefore.run(deletedAt - deletedGroupRetentionMs);
+        sql.putDeleted.run(groupId, head.groupEpoch, deletedAt);
         return 'deleted';
       }),
 
@@ -196,6 +207,10 @@ function prepareStatements(database: DatabaseSync) {
     deleteSession: database.prepare('DELETE FROM group_sessions WHERE group_id = ? AND member_id = ?'),
     readOffset: database.prepare('SELECT * FROM group_offsets WHERE group_id = ? AND topic_id = ? AND partition = ?'),
     putOffset: database.prepare('INSERT OR REPLACE INTO group_offsets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
+    readDeleted: database.prepare('SELECT group_epoch FROM deleted_groups WHERE group_id = ?'),
+    putDeleted: database.prepare('INSERT OR REPLACE INTO deleted_groups VALUES (?, ?, ?)'),
+    forgetDeleted: database.prepare('DELETE FROM deleted_groups WHERE group_id = ?'),
+    forgetDeletedBefore: database.prepare('DELETE FROM deleted_groups WHERE deleted_at < ?'),
     deleteContents: ['groups', 'group_sessions', 'group_offsets'].map((table) =>
       database.prepare(`DELETE FROM ${table} WHERE group_id = ?`),
     ),

@@ -24,7 +24,7 @@ export interface SeenGroup {
 export interface GroupChange {
   /** What the group becomes. */
   readonly group: Group;
-  /** The version of the group as it was read; undefined: there was none. */
+  /** The version of the group as it was read; undefined: there was none, or it was deleted at a lower epoch. */
   readonly seenVersion: number | undefined;
   /** `seenVersion` undefined: there was no session. */
   readonly puts: readonly { readonly session: MemberSession; readonly seenVersion: number | undefined }[];
@@ -78,6 +78,8 @@ export interface GroupStore {
   /** Strongly consistent, as all reads here: what was done before it began is in it. */
   getGroup(groupId: GroupId): Promise<SeenGroup | undefined>;
   getGroupHead(groupId: GroupId): Promise<GroupHead | undefined>;
+  /** Where a group of this id was when it was deleted; undefined: it never was, or longer than `deletedGroupRetentionMs` ago. */
+  getDeletedEpoch(groupId: GroupId): Promise<number | undefined>;
   /** By id, those behind `after`, at most `limit`. */
   listGroups(page: { readonly after?: GroupId; readonly limit: number }): Promise<readonly GroupHead[]>;
 
@@ -89,9 +91,10 @@ export interface GroupStore {
   handOver(handOver: HandOver): Promise<'done' | 'conflict'>;
   /**
    * The group, all of its offsets, and what is left of its members; nothing when someone uses it meanwhile. `head` is the
-   * one seen, of an empty group. Cut short, it leaves an empty group without offsets; `emptied`: somebody used it just then.
+   * one seen, of an empty group; its epoch is remembered. Cut short, it leaves an empty group without offsets; `emptied`:
+   * somebody used it just then.
    */
-  deleteGroup(head: GroupHead): Promise<'deleted' | 'emptied' | 'conflict'>;
+  deleteGroup(head: GroupHead, deletedAt: Timestamp): Promise<'deleted' | 'emptied' | 'conflict'>;
 
   /** In the order asked for; undefined where there is no item. */
   getOffsets(groupId: GroupId, partitions: readonly TopicPartition[]): Promise<readonly (OffsetItem | undefined)[]>;

@@ -53,6 +53,13 @@ export const tableDefinition = {
   BillingMode: 'PAY_PER_REQUEST',
 } as const satisfies Omit<CreateTableCommandInput, 'TableName'>;
 
+/**
+ * Seconds since 1970 after which DynamoDB may take an item away, at no charge; some days later it has. Where the table has
+ * no such attribute the item stays.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
+ */
+export const timeToLiveAttribute = 'expiresAt';
+
 export type Item = Record<string, AttributeValue>;
 export type Key = { readonly pk: { readonly S: string }; readonly sk: { readonly S: string } };
 

@@ -3,9 +3,15 @@
 import type { Committer, OffsetCommit } from './group-store.ts';
 import type { OffsetItem } from './items.ts';
 
-/** A member: what is its own, given to it no later. Nobody: what is nobody's, or was of an owner who is gone. */
+/**
+ * A member: what is its own, given to it no later. Nobody: what is nobody's, or was of an owner who is gone; and not over
+ * what is of a later epoch, which a request from before the group was deleted would meet.
+ */
 export function mayCommit(item: OffsetItem | undefined, by: Committer, { ownerGoneAtVersion }: OffsetCommit): boolean {
-  if (by.memberId === undefined) return item?.owner === undefined || item.version === ownerGoneAtVersion;
+  if (by.memberId === undefined) {
+    const isFree = item?.owner === undefined || item.version === ownerGoneAtVersion;
+    return isFree && (item?.owner?.memberEpoch ?? 0) <= by.groupEpoch && (item?.committed?.epoch ?? 0) <= by.groupEpoch;
+  }
   return item?.owner?.memberId === by.memberId && item.owner.memberEpoch <= by.memberEpoch;
 }
 

@@ -1,15 +1,7 @@
 /** A history's members: what each of them was told to hold, from when, and until when that was certainly so. */
 
 import type { Timestamp } from '../ids.ts';
-import {
-  answerOf,
-  endOf,
-  type GroupOperation,
-  type History,
-  type Instant,
-  type MemberOperation,
-  type Place,
-} from './history.ts';
+import { answerOf, type History, type Instant, type MemberOperation, type Place } from './history.ts';
 
 /** Whoever is told this is a member no longer, and has lost all it had. */
 export const fencingCodes: readonly string[] = ['UNKNOWN_MEMBER_ID', 'FENCED_MEMBER_EPOCH', 'FENCED_INSTANCE_ID'];
@@ -51,18 +43,6 @@ export function membershipsOf({ operations, clockErrorMsMax = Number.POSITIVE_IN
 
 function isOfMember(operation: History['operations'][number]): operation is MemberOperation {
   return operation.type === 'join' || operation.type === 'heartbeat' || operation.type === 'leave';
-}
-
-/** Whether the group may have been deleted, and its epochs begun anew, between two instants. */
-export function isDeletedBetween({ operations }: History, group: string, from: Instant, to: Instant): boolean {
-  return operations.some(
-    (operation): operation is GroupOperation =>
-      operation.type === 'deleteGroup' &&
-      operation.group === group &&
-      operation.outcome.kind !== 'failed' &&
-      operation.start < to &&
-      (operation.outcome.kind === 'unknown' || endOf(operation) > from),
-  );
 }
 
 /** A holding that goes on. */

@@ -451,6 +451,23 @@ function testOffsets(store: () => GroupStore): void {
     expect(late).toMatchObject({ outcome: 'refused' });
   });
 
+  test('without a member nothing is committed over a later epoch, nor taken from an owner of one', async () => {
+    await own('m1', 4, 0);
+    await store().commitOffsets(billing, { groupEpoch: 4 }, [commitOf(1, 7)], 5_000);
+    const late = [
+      commitOf(1, 3),
+      { ...commitOf(0, 3), ownerGoneAtVersion: 1 },
+      { ...commitOf(1, 3), ownerGoneAtVersion: 0 },
+    ];
+    for (const commit of late) {
+      const [outcome] = await store().commitOffsets(billing, { groupEpoch: 3 }, [commit], 9_000);
+      expect(outcome?.outcome).toBe('refused');
+    }
+    const [owned, free] = await store().getOffsets(billing, [commitOf(0, 0), commitOf(1, 0)]);
+    expect(owned).toMatchObject({ owner: { memberId: 'm1', memberEpoch: 4 }, committed: undefined });
+    expect(free?.committed).toMatchObject({ offset: 7, epoch: 4 });
+  });
+
   test('the last of many commits stays, whatever the clocks say, and its time rises', async () => {
     await own('m1', 3, 0);
     const times: number[] = [];
@@ -512,11 +529,50 @@ function testDeletes(store: () => GroupStore): void {
     const commits = Array.from({ length: 130 }, (_, partition) => ({ topicId, partition, offset: 1, metadata: '' }));
     await store().commitOffsets(billing, { groupEpoch: 1 }, commits, 5_000);
     await store().commitOffsets(other.groupId, { groupEpoch: 1 }, commits, 5_000);
-    expect(await store().deleteGroup(headOf(group))).toBe('deleted');
+    expect(await store().deleteGroup(headOf(group), 6_000)).toBe('deleted');
     expect(await store().getGroup(billing)).toBeUndefined();
     expect(await store().listOffsets(billing)).toEqual([]);
     expect((await store().listGroups({ limit: 10 })).map(({ groupId }) => groupId)).toEqual(['billing-2']);
     expect((await store().listOffsets(other.groupId)).length).toBe(130);
+  });
+
+  test('a group is made again at a higher epoch than it was deleted at, and no lower', async () => {
+    const group = groupOf({ groupEpoch: 5 });
+    await store().changeGroup({ group, seenVersion: undefined, puts: [], removes: [] });
+    expect(await store().getDeletedEpoch(billing)).toBeUndefined();
+    await store().deleteGroup(headOf(group), 6_000);
+    expect(await store().getGroup(billing)).toBeUndefined();
+    expect(await store().getGroupHead(billing)).toBeUndefined();
+    const deletedEpoch = (await store().getDeletedEpoch(billing)) ?? 0;
+    expect(deletedEpoch).toBeGreaterThanOrEqual(5);
+    expect(await store().getDeletedEpoch('billing-2' as GroupId)).toBeUndefined();
+
+    const makeAt = async (groupEpoch: number) => {
+      const again = groupOf({ groupEpoch, version: 77 });
+      return await store().changeGroup({ group: again, seenVersion: undefined, puts: [], removes: [] });
+    };
+    expect(await makeAt(1)).toBe('conflict');
+    expect(await makeAt(deletedEpoch)).toBe('conflict');
+    expect(await store().getGroup(billing)).toBeUndefined();
+    expect(await makeAt(deletedEpoch + 1)).toBe('changed');
+    expect(await store().getGroupHead(billing)).toMatchObject({ groupEpoch: deletedEpoch + 1, version: 77 });
+    expect(await store().getDeletedEpoch(billing)).toBeUndefined();
+    expect(await makeAt(deletedEpoch + 2)).toBe('conflict');
+  });
+
+  test('nothing that was seen of a group is written to it when it is deleted', async () => {
+    const group = groupOf({ memberCount: 0 });
+    const session = sessionOf('m1');
+    const puts = [{ session, seenVersion: undefined }];
+    await store().changeGroup({ group, seenVersion: undefined, puts, removes: [] });
+    await store().deleteGroup(headOf(group), 6_000);
+    const next = { ...group, version: 2 };
+    expect(await store().changeGroup({ group: next, seenVersion: 1, puts: [], removes: [] })).toBe('conflict');
+    await store().scheduleCheck(billing, group.checkAt, 9_000);
+    expect(await store().deleteGroup(headOf(group), 7_000)).toBe('conflict');
+    expect((await store().renewSession(billing, session.memberId, 1, 2_000)).head).toBeUndefined();
+    expect(await store().getGroup(billing)).toBeUndefined();
+    expect(await store().listGroups({ limit: 10 })).toEqual([]);
   });
 
   test('a group that has changed since it was seen stays as it is', async () => {
@@ -528,9 +584,9 @@ function testDeletes(store: () => GroupStore): void {
       [{ topicId, partition: 0, offset: 1, metadata: '' }],
       5_000,
     );
-    expect(await store().deleteGroup({ ...headOf(group), version: 0 })).toBe('conflict');
+    expect(await store().deleteGroup({ ...headOf(group), version: 0 }, 6_000)).toBe('conflict');
     expect(await store().getGroup(billing)).toEqual({ group, sessions: [] });
     expect((await store().listOffsets(billing)).length).toBe(1);
-    expect(await store().deleteGroup({ ...headOf(group), groupId: 'nobody' as GroupId })).toBe('conflict');
+    expect(await store().deleteGroup({ ...headOf(group), groupId: 'nobody' as GroupId }, 6_000)).toBe('conflict');
   });
 }

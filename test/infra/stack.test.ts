@@ -10,7 +10,7 @@ import { bundleFolder } from '../../infra/bundles.ts';
 import { Millrace, Topic } from '../../infra/index.ts';
 import { routes } from '../../lib/api/routes.ts';
 import { metrics } from '../../lib/metrics.ts';
-import { tableDefinition } from '../../lib/store/items-dynamodb.ts';
+import { tableDefinition, timeToLiveAttribute } from '../../lib/store/items-dynamodb.ts';
 import { policiesOf } from '../support/policy.ts';
 import { type ResolvedTemplate, resolveTemplate } from '../support/template.ts';
 import { type Stacks, synthesize } from './stacks.ts';
@@ -85,6 +85,7 @@ describe('bucket and table', () => {
       Properties: {
         ...tableDefinition,
         DeletionProtectionEnabled: true,
+        TimeToLiveSpecification: { AttributeName: timeToLiveAttribute, Enabled: true },
         PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
       },
     });

@@ -137,6 +137,23 @@ export const groupMutations: readonly Mutation[] = [
         "['groups', 'group_sessions', 'group_offsets']",
         "['groups', 'group_sessions']",
       ),
+      edit('lib/group/group-plan.ts', 'offsetsFromEpoch: groupEpoch };', 'offsetsFromEpoch: 0 };'),
+    ],
+  },
+  {
+    name: 'groups: begin the epochs of a group that is made again where they began before',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/group-deps.ts',
+        'deletedEpoch === undefined ? 0 : deletedEpoch + 1',
+        'deletedEpoch === -1 ? 1 : 0',
+      ),
+      edit(
+        'lib/store/group-store-sqlite.ts',
+        '(readDeletedEpoch(groupId) ?? -1) < group.groupEpoch',
+        'group.groupEpoch >= 0',
+      ),
     ],
   },
   {
