@@ -15,28 +15,38 @@ import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
 import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
 
 type Addressed = { readonly Key?: { readonly sk?: { readonly S?: string } } };
-type Command = {
-  readonly constructor: { readonly name: string };
-  readonly input: Addressed & {
-    readonly UpdateExpression?: string;
-    readonly TransactItems?: readonly { readonly Delete?: Addressed }[];
-  };
+type Input = Addressed & {
+  readonly UpdateExpression?: string;
+  readonly TransactItems?: readonly { readonly Delete?: Addressed }[];
 };
+
+/** A store on DynamoDB, whose every request goes through `send`; `request` carries it out. */
+function openStore(
+  double: DynamoDbDouble,
+  send: (operation: Operation, input: Input, request: () => object) => object | Promise<object>,
+) {
+  const client = {
+    send: async (command: { readonly constructor: { readonly name: string }; readonly input: Input }) => {
+      const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;
+      return await send(operation, command.input, () => double.request(operation, command.input as never));
+    },
+    config: { region: async () => 'us-east-1' },
+  } as unknown as DynamoDBClient;
+  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+}
+
+const openDouble = () => new DynamoDbDouble({ nowMs: Date.now });
+const isOfOffset = (operation: Operation, { Key }: Input) =>
+  operation === 'UpdateItem' && Key?.sk?.S?.startsWith('offset/') === true;
+const connectionLost = () => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
 
 /** On DynamoDB; what `isDenied` says is denied, by the operation and the sort key of the first item. */
 function openFailingStore(isDenied: (operation: string, sk: string) => boolean) {
-  const double = new DynamoDbDouble({ nowMs: Date.now });
-  const send = async (command: Command) => {
-    const { input } = command;
-    const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;
+  return openStore(openDouble(), (operation, input, request) => {
     const { Key } = input.TransactItems?.[0]?.Delete ?? input;
-    if (isDenied(operation, Key?.sk?.S ?? '')) {
-      throw Object.assign(new Error('no'), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
-    }
-    return double.request(operation, input as never);
-  };
-  const client = { send, config: { region: async () => 'us-east-1' } } as unknown as DynamoDBClient;
-  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+    if (!isDenied(operation, Key?.sk?.S ?? '')) return request();
+    throw Object.assign(new Error('no'), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
+  });
 }
 
 /** Commits to partition 1 are denied. */
@@ -72,29 +82,19 @@ test('a reset that fails in one partition may have been done in others, and says
 // A commit was carried out without an answer, and seen; before it was sent again its member lost the partition, and was told
 // that the commit had had no effect. The simulation found it (seeds 4371 and 4870 of profile aws).
 test('a commit that is refused when it is sent again may have been done', async () => {
-  const double = new DynamoDbDouble({ nowMs: Date.now });
-  const open = (send: (operation: Operation, input: Command['input']) => Promise<object>) => {
-    const client = {
-      send: (command: Command) =>
-        send(command.constructor.name.slice(0, -'Command'.length) as Operation, command.input),
-      config: { region: async () => 'us-east-1' },
-    } as unknown as DynamoDBClient;
-    return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
-  };
-  const good = await openGroupLog({
-    metadataStore: open(async (operation, input) => double.request(operation, input as never)),
-  });
+  const double = openDouble();
+  const good = await openGroupLog({ metadataStore: openStore(double, (_operation, _input, request) => request()) });
   let isFirst = true;
-  const faulty = open(async (operation, input) => {
-    const output = double.request(operation, input as never);
-    if (operation !== 'UpdateItem' || !input.Key?.sk?.S?.startsWith('offset/') || !isFirst) return output;
+  const faulty = openStore(double, async (operation, input, request) => {
+    const output = request();
+    if (!isOfOffset(operation, input) || !isFirst) return output;
     isFirst = false;
     await good.groups.leave({ groupId: billing, memberId: 'm1' as MemberId, isTemporary: false });
     const next = await good.groups.join({ groupId: billing, topics: [orders], memberId: 'm2' as MemberId });
     const offsets = [{ topic: orders, partition: 0, offset: 9 }];
     const member = { memberId: next.memberId, memberEpoch: next.memberEpoch };
     await good.groups.commitOffsets({ groupId: billing, member, offsets });
-    throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
+    throw connectionLost();
   });
   const { memberId, memberEpoch } = await good.groups.join({
     groupId: billing,
@@ -113,20 +113,14 @@ test('a commit that is refused when it is sent again may have been done', async 
  * `late` is called.
  */
 function openLateStore({ takesOwnerOut = false } = {}) {
-  const double = new DynamoDbDouble({ nowMs: Date.now });
   let late: (() => object) | undefined;
-  const send = async (command: Command) => {
-    const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;
-    const request = () => double.request(operation, command.input as never);
-    const { Key, UpdateExpression = '' } = command.input;
-    const isCommit = operation === 'UpdateItem' && Key?.sk?.S?.startsWith('offset/');
-    if (!isCommit || UpdateExpression.includes('REMOVE') !== takesOwnerOut || late !== undefined) return request();
+  const metadataStore = openStore(openDouble(), (operation, input, request) => {
+    const isAsked = isOfOffset(operation, input) && input.UpdateExpression?.includes('REMOVE') === takesOwnerOut;
+    if (!isAsked || late !== undefined) return request();
     late = request;
-    throw Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
-  };
-  const client = { send, config: { region: async () => 'us-east-1' } } as unknown as DynamoDBClient;
-  const deps = { clock: systemClock, randomBytes: systemRandomBytes };
-  return { metadataStore: openDynamoDbMetadataStore({ table: 'table', client, ...deps }), late: () => late?.() };
+    throw connectionLost();
+  });
+  return { metadataStore, late: () => late?.() };
 }
 
 // An attempt of a commit had no answer and was sent again; before it was carried out all the same the group was deleted, and
