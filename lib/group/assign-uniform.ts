@@ -5,7 +5,7 @@
  * Only counts matter at first, since the partitions of a topic are alike: members and topics are the nodes of a flow whose
  * cost is (sum of squares of the members' counts, partitions not kept). It begins with everything left where it is and
  * goes on as long as partitions can be passed along a chain of members at a gain (Klein's negative cycles); a flow
- * without such a chain is the cheapest there is. Kafka's (UniformHeterogeneousAssignmentBuilder.java) tries single moves.
+ * without such a chain is the cheapest there is. Where all subscribe to the same that is simple arithmetic. Kafka's (UniformHeterogeneousAssignmentBuilder.java) tries single moves.
  */
 
 import { assert } from '../errors.ts';
@@ -16,11 +16,12 @@ import { balanceCounts, type Counts } from './balance-counts.ts';
 
 export const assignUniform: Assignor = ({ partitionCounts, members }) => {
   const inOrder = members.toSorted((one, other) => (one.memberId < other.memberId ? -1 : 1));
-  const topics = [...partitionCounts].filter(([topicId]) => inOrder.some((member) => member.topicIds.has(topicId)));
-  const held = topics.map(([topicId, partitionCount]) => heldBefore(topicId, partitionCount, inOrder));
-  const counts: Counts = inOrder.map((member, index) =>
-    topics.map(([topicId], topic) =>
-      member.topicIds.has(topicId) ? { held: held[topic]?.[index]?.length ?? 0, count: 0 } : undefined,
+  const wanted = new Set(inOrder.flatMap(({ topicIds }) => [...topicIds]));
+  const topics = [...partitionCounts].filter(([topicId]) => wanted.has(topicId));
+  const held = heldBefore(partitionCounts, inOrder);
+  const counts: Counts = inOrder.map(({ topicIds }, index) =>
+    topics.map(([topicId]) =>
+      topicIds.has(topicId) ? { held: held[index]?.get(topicId)?.length ?? 0, count: 0 } : undefined,
     ),
   );
   balanceCounts(
@@ -30,13 +31,16 @@ export const assignUniform: Assignor = ({ partitionCounts, members }) => {
 
   const given = inOrder.map((): [TopicId, Partition[]][] => []);
   topics.forEach(([topicId, partitionCount], topic) => {
-    const kept = inOrder.map((_, index) => held[topic]?.[index]?.slice(0, counts[index]?.[topic]?.count) ?? []);
-    const taken = new Set(kept.flat());
-    const free = Array.from({ length: partitionCount }, (_, partition) => partition).filter((one) => !taken.has(one));
-    kept.forEach((partitions, index) => {
-      const missing = (counts[index]?.[topic]?.count ?? 0) - partitions.length;
-      given[index]?.push([topicId, [...partitions, ...free.splice(0, missing)]]);
+    // Most members get nothing of a topic when there are many of both.
+    const shares = counts.flatMap((cells, index) => {
+      const count = cells[topic]?.count ?? 0;
+      return count === 0 ? [] : [{ index, count, kept: held[index]?.get(topicId)?.slice(0, count) ?? [] }];
     });
+    const taken = new Set(shares.flatMap(({ kept }) => kept));
+    const free = Array.from({ length: partitionCount }, (_, partition) => partition).filter((one) => !taken.has(one));
+    for (const { index, count, kept } of shares) {
+      given[index]?.push([topicId, [...kept, ...free.splice(0, count - kept.length)]]);
+    }
     assert(free.length === 0, `every partition of topic ${topicId} is given to a member`);
   });
   return new Map(
@@ -44,13 +48,22 @@ export const assignUniform: Assignor = ({ partitionCounts, members }) => {
   );
 };
 
-/** What each member had of the topic and may keep, in order; a partition that two claim to have had is the first one's. */
-function heldBefore(topicId: TopicId, partitionCount: number, members: readonly AssignorMember[]): Partition[][] {
-  const seen = new Set<Partition>();
-  return members.map((member) => {
-    if (!member.topicIds.has(topicId)) return [];
-    const held = (member.before.get(topicId) ?? []).filter((one) => one < partitionCount && !seen.has(one));
-    for (const partition of held) seen.add(partition);
+/** By member what it had and may keep, in order; a partition that two claim to have had is the first one's. */
+function heldBefore(
+  partitionCounts: ReadonlyMap<TopicId, number>,
+  members: readonly AssignorMember[],
+): ReadonlyMap<TopicId, readonly Partition[]>[] {
+  const seen = new Map<TopicId, Set<Partition>>();
+  return members.map(({ topicIds, before }) => {
+    const held = new Map<TopicId, readonly Partition[]>();
+    for (const [topicId, partitions] of before) {
+      const partitionCount = topicIds.has(topicId) ? (partitionCounts.get(topicId) ?? 0) : 0;
+      const others = seen.get(topicId) ?? new Set();
+      const own = partitions.filter((one) => one < partitionCount && !others.has(one));
+      for (const partition of own) others.add(partition);
+      seen.set(topicId, others);
+      held.set(topicId, own);
+    }
     return held;
   });
 }

@@ -15,8 +15,14 @@ export interface Cell {
  * Sets every `count`, so that those of a topic add up to its partitions, the members' sums are as even as they can be
  * (no other way has a smaller sum of squares, and so none a smaller range), and of all such ways as much as possible is
  * kept, min(held, count) summed over all. Every topic has a subscriber. Pure apart from the counts.
+ *
+ * Where subscriptions differ and there are millions of them, what it comes to within `edgesLookedAtMax` may be less even.
  */
 export function balanceCounts(counts: Counts, partitionCounts: readonly number[]): void {
+  if (isFull(counts)) {
+    shareEvenly(counts, partitionCounts);
+    return;
+  }
   const flow = new Flow(counts, partitionCounts);
   flow.start();
   for (let chain = flow.findGain(); chain !== undefined; chain = flow.findGain()) {
@@ -24,6 +30,61 @@ export function balanceCounts(counts: Counts, partitionCounts: readonly number[]
     while (flow.costOf(chain) < 0) flow.pass(chain);
   }
 }
+
+/** Beyond this the search ends with what it has: all other requests of the process wait for it, for some 0.3 s by then. */
+const edgesLookedAtMax = 30_000_000;
+
+const isFull = (counts: Counts): counts is readonly (readonly Cell[])[] =>
+  counts.every((cells) => cells.every((cell) => cell !== undefined));
+
+/** Where all subscribe to the same, no search is needed: all get as many, within one, and who had more keeps the odd one. */
+function shareEvenly(counts: readonly (readonly Cell[])[], partitionCounts: readonly number[]): void {
+  const total = sumOf(partitionCounts);
+  const least = Math.floor(total / counts.length);
+  let odd = total % counts.length;
+  const shares = counts.map((cells) => ({ cells, left: least }));
+  const isAsking = (cells: readonly Cell[]) => sumOf(cells.map(({ held }) => held)) > least;
+  for (const share of [
+    ...shares.filter(({ cells }) => isAsking(cells)),
+    ...shares.filter(({ cells }) => !isAsking(cells)),
+  ]) {
+    if (odd-- > 0) share.left++;
+    keep(share.cells, share.left);
+    share.left -= sumOf(share.cells.map(({ count }) => count));
+  }
+  // In turns, so that the partitions of a topic are with many members.
+  let open = shares.filter(({ left }) => left > 0);
+  let next = 0;
+  partitionCounts.forEach((partitionCount, topic) => {
+    for (
+      let missing = partitionCount - sumOf(counts.map((cells) => cells[topic]?.count ?? 0));
+      missing > 0;
+      missing--
+    ) {
+      if (next >= open.length) [open, next] = [open.filter(({ left }) => left > 0), 0];
+      const share = open[next++];
+      const cell = share?.cells[topic];
+      assert(share !== undefined && cell !== undefined, 'shares add up to all partitions');
+      share.left--;
+      cell.count++;
+    }
+  });
+}
+
+/** Of what the member had, at most `most`, and of the topics equally much as far as that goes. */
+function keep(cells: readonly Cell[], most: number): void {
+  let cap = 0;
+  for (let high = Math.max(0, ...cells.map(({ held }) => held)); cap < high; ) {
+    const middle = (cap + high) >>> 1;
+    if (sumOf(cells.map(({ held }) => Math.min(held, middle))) < most) cap = middle + 1;
+    else high = middle;
+  }
+  for (const cell of cells) cell.count = Math.min(cell.held, cap);
+  let surplus = sumOf(cells.map(({ count }) => count)) - most;
+  for (const cell of cells) if (surplus > 0 && cell.count === cap && surplus-- > 0) cell.count--;
+}
+
+const sumOf = (all: readonly number[]) => all.reduce((sum, one) => sum + one, 0);
 
 interface Edge {
   readonly from: number;
@@ -47,6 +108,7 @@ class Flow {
   readonly #nodeCount: number;
   /** A partition more or less kept never outweighs evenness. */
   readonly #weight: number;
+  #lookedAt = 0;
 
   constructor(counts: Counts, partitionCounts: readonly number[]) {
     this.#counts = counts;
@@ -96,6 +158,8 @@ class Flow {
     const parents = new Array<Edge | undefined>(this.#nodeCount).fill(undefined);
     for (let round = 0; round < this.#nodeCount; round++) {
       let isChanged = false;
+      this.#lookedAt += this.#edges.length;
+      if (this.#lookedAt > edgesLookedAtMax) return undefined;
       for (const edge of this.#edges) {
         const cost = (costs[edge.from] ?? 0) + this.#cost(edge);
         if (cost >= (costs[edge.to] ?? 0)) continue;

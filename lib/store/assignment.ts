@@ -25,8 +25,9 @@ export const noPartitions: Assignment = new Map();
 export function assignmentOf(entries: Iterable<readonly [TopicId, Iterable<Partition>]>): Assignment {
   const found = new Map<TopicId, Set<Partition>>();
   for (const [topicId, partitions] of entries) {
-    const there = found.get(topicId);
-    found.set(topicId, new Set([...(there ?? []), ...partitions]));
+    const there = found.get(topicId) ?? new Set();
+    for (const partition of partitions) there.add(partition);
+    found.set(topicId, there);
   }
   return ordered(found);
 }
@@ -83,6 +84,9 @@ export interface TopicPartition {
   readonly topicId: TopicId;
   readonly partition: Partition;
 }
+
+/** Names a partition of a topic: a key for maps. */
+export const placeOf = (topicId: TopicId, partition: Partition) => `${topicId}/${partition}`;
 
 export function topicPartitionsOf(assignment: Assignment): TopicPartition[] {
   return [...assignment].flatMap(([topicId, partitions]) => partitions.map((partition) => ({ topicId, partition })));
