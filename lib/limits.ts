@@ -89,8 +89,10 @@ export const handOverPartitionsMax = 99;
 export const offsetMetadataBytesMax = 4_096;
 /** Offsets of one request to commit. */
 export const commitOffsetsMax = 10_000;
-/** Kafka's `offsets.retention.minutes`: 7 days after the group was last used, while it is empty. */
+/** Kafka's `offsets.retention.minutes`: 7 days after the group was last used, while it is empty; up to a day more. */
 export const offsetsRetentionMs = 7 * 24 * 60 * 60_000;
+/** While it has no members, a group's use is written down at most this often. */
+export const groupUsedAgainMsMin = 24 * 60 * 60_000;
 /** A deleted group's epoch is remembered as long as its offsets would have been. */
 export const deletedGroupRetentionMs = offsetsRetentionMs;
 /** Groups on one page of the list. */

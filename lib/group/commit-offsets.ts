@@ -13,7 +13,7 @@ import { emptiedGroup } from './emptied-group.ts';
 import { type GroupDeps, groupToMake, untilDone } from './group-deps.ts';
 import { givenTwice, ownedByMembers, unknownMember } from './group-errors.ts';
 import { usedGroup } from './group-plan.ts';
-import { lookUpTopics } from './group-topics.ts';
+import { lookUpFitting } from './group-topics.ts';
 
 export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
   const { groupStore, clock } = deps;
@@ -21,8 +21,11 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
   return async function commitOffsets(request: CommitOffsetsRequest): Promise<readonly CommitOffsetsResult[]> {
     const { groupId, member, offsets } = request;
     refuseTwice(offsets);
-    const topics = await topicsOf(offsets);
-    const checked = offsets.map((entry) => ({ entry, ...check(entry, topics) }));
+    const ofTopic = Map.groupBy(offsets, ({ topic }) => topic);
+    const topics = await lookUpFitting(deps.topics, ofTopic.keys(), (name, found) =>
+      (ofTopic.get(name) ?? []).every((entry) => 'found' in find(entry, found)),
+    );
+    const checked = offsets.map((entry) => ({ entry, ...check(entry, topics.get(entry.topic)) }));
     const good = checked.flatMap((one) => ('commit' in one ? [one] : []));
     const commits = good.map(({ commit }) => commit);
     const errors =
@@ -34,15 +37,6 @@ export function createCommitOffsets(deps: GroupDeps): Groups['commitOffsets'] {
       return error === undefined ? { topic, partition } : { topic, partition, error };
     });
   };
-
-  /** What is known of a topic and does not fit its entry is looked up anew: it may have grown, or been made again. */
-  async function topicsOf(entries: readonly Entry[]): Promise<readonly GroupTopic[]> {
-    const known = await lookUpTopics(deps.topics, topicNamesOf(entries));
-    const misfits = topicNamesOf(entries.filter((entry) => 'error' in find(entry, known)));
-    if (misfits.length === 0) return known;
-    const anew = await lookUpTopics(deps.topics, misfits, { isFresh: true });
-    return [...known.filter(({ topic }) => !misfits.includes(topic)), ...anew];
-  }
 
   async function commitAs(
     groupId: GroupId,
@@ -80,6 +74,8 @@ export async function commitOutside(
   groupId: GroupId,
   commits: readonly OffsetCommit[],
 ): Promise<readonly (LogError | undefined)[]> {
+  // Who commits nothing makes no group.
+  if (commits.length === 0) return [];
   const errors: (LogError | undefined)[] = commits.map(() => undefined);
   let left = commits.map((commit, index) => ({ index, commit }));
   const attempt = async (): Promise<true | undefined> => {
@@ -138,13 +134,10 @@ async function usableHead(deps: GroupDeps, groupId: GroupId): Promise<GroupHead 
 
 type Entry = CommitOffsetsRequest['offsets'][number];
 
-const topicNamesOf = (entries: readonly Entry[]) => entries.map(({ topic }) => topic);
-
 function find(
   { topic, topicId, partition }: Entry,
-  topics: readonly GroupTopic[],
+  found: GroupTopic | undefined,
 ): { readonly found: GroupTopic } | { readonly error: LogError } {
-  const found = topics.find((one) => one.topic === topic);
   if (found !== undefined && topicId !== undefined && topicId !== found.topicId) {
     return {
       error: new LogError('UNKNOWN_TOPIC_ID', `topic ${topic} has id ${found.topicId} now, and not ${topicId}`),
@@ -157,10 +150,10 @@ function find(
 
 function check(
   entry: Entry,
-  topics: readonly GroupTopic[],
+  found: GroupTopic | undefined,
 ): { readonly commit: OffsetCommit } | { readonly error: LogError } {
   const { topic, partition, offset, metadata = '' } = entry;
-  const known = find(entry, topics);
+  const known = find(entry, found);
   if ('error' in known) return known;
   const bytes = Buffer.byteLength(metadata);
   if (bytes > offsetMetadataBytesMax) {

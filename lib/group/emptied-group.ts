@@ -4,31 +4,26 @@ import type { GroupId } from '../ids.ts';
 import type { SeenGroup } from '../store/group-store.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
 import { nextCheckAt, nextGroup } from './group-plan.ts';
-import { lookUpTopics } from './group-topics.ts';
+import { topicsOfMembers } from './group-topics.ts';
 import { endedSessions } from './settle.ts';
 
 /** The group as it is then; undefined when there is none. */
 export async function emptiedGroup(deps: GroupDeps, groupId: GroupId): Promise<SeenGroup | undefined> {
   const { groupStore, clock } = deps;
-  const found = await untilDone(
-    deps,
-    groupId,
-    async (): Promise<{ readonly seen: SeenGroup | undefined } | undefined> => {
+  const attempt = async (): Promise<{ readonly seen: SeenGroup | undefined } | undefined> => {
+    // There may be more of them than one change ends.
+    for (;;) {
       const seen = await groupStore.getGroup(groupId);
       const nowMs = clock.nowMs();
       const over = endedSessions(seen?.sessions ?? [], nowMs);
       if (seen === undefined || over.size === 0) return { seen };
       const members = seen.group.members.filter(({ memberId }) => !over.has(memberId));
-      const topics = await lookUpTopics(
-        deps.topics,
-        members.flatMap((one) => one.topics),
-      );
+      const topics = await topicsOfMembers(deps.topics, seen.group, members);
       const left = seen.sessions.filter(({ memberId }) => !over.has(memberId));
       const group = { ...nextGroup(seen.group, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
-      await groupStore.changeGroup({ group, seenVersion: seen.group.version, puts: [], removes: [...over.values()] });
-      // There may be more of them than one change ends.
-      return undefined;
-    },
-  );
-  return found.seen;
+      const change = { group, seenVersion: seen.group.version, puts: [], removes: [...over.values()] };
+      if ((await groupStore.changeGroup(change)) === 'conflict') return undefined;
+    }
+  };
+  return (await untilDone(deps, groupId, attempt)).seen;
 }

@@ -47,11 +47,17 @@ export async function untilDone<T>(
 
 /**
  * A group that is yet to be made. Its epochs go on where those of a deleted one of its name were, so that a commit or a
- * heartbeat from then, which is carried out only now, fits nobody.
+ * heartbeat from then, which is carried out only now, fits nobody. One that was carried out behind the deletion has left an
+ * offset, which does not count either, also when the epoch of the deleted one is long forgotten.
  */
 export async function groupToMake(deps: GroupDeps, groupId: GroupId): Promise<Group> {
-  const deletedEpoch = await deps.groupStore.getDeletedEpoch(groupId);
-  const firstEpoch = deletedEpoch === undefined ? 0 : deletedEpoch + 1;
+  const { groupStore } = deps;
+  const [deletedEpoch, items] = await Promise.all([
+    groupStore.getDeletedEpoch(groupId),
+    groupStore.listOffsets(groupId),
+  ]);
+  const epochs = items.map(({ committed }) => committed?.epoch ?? -1);
+  const firstEpoch = Math.max(deletedEpoch ?? -1, ...epochs) + 1;
   return newGroup(groupId, deps.clock.nowMs(), firstVersion(deps.randomBytes), firstEpoch);
 }
 

@@ -4,7 +4,7 @@ import { type Effect, LogError } from '../errors.ts';
 import type { GroupId, InstanceId, MemberId, Partition, TopicName } from '../ids.ts';
 import { groupMembersMax } from '../limits.ts';
 import type { SeenGroup } from '../store/group-store.ts';
-import type { MemberSession } from '../store/items.ts';
+import type { GroupMember, MemberSession } from '../store/items.ts';
 
 export function unknownMember(groupId: GroupId, memberId: MemberId): LogError {
   return new LogError('UNKNOWN_MEMBER_ID', `member ${memberId} is not in group ${groupId}, or no longer`);
@@ -30,6 +30,14 @@ export function unreleasedInstance(groupId: GroupId, instanceId: InstanceId, mem
   return new LogError(
     'UNRELEASED_INSTANCE_ID',
     `instance ${instanceId} of group ${groupId} is member ${memberId}, which is still active`,
+  );
+}
+
+export function otherInstance(groupId: GroupId, { memberId, instanceId: own }: GroupMember, instanceId: InstanceId) {
+  const isWhat = own === undefined ? 'no instance' : `instance ${own}`;
+  return new LogError(
+    'UNKNOWN_MEMBER_ID',
+    `member ${memberId} of group ${groupId} is ${isWhat}, and not ${instanceId}`,
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { LogError } from '../errors.ts';
 import type { GroupId, Timestamp, TopicName } from '../ids.ts';
-import { groupCheckMsMax, offsetsRetentionMs } from '../limits.ts';
+import { groupCheckMsMax, groupUsedAgainMsMin, offsetsRetentionMs } from '../limits.ts';
 import { noPartitions } from '../store/assignment.ts';
 import type { AssignorName, Group, GroupHead, GroupMember, GroupTopic, MemberSession } from '../store/items.ts';
 import { assignRange } from './assign-range.ts';
@@ -102,18 +102,19 @@ const idsOf = (members: readonly GroupMember[]) => members.map(({ memberId }) =>
 const byMemberId = (one: GroupMember, other: GroupMember) => (one.memberId < other.memberId ? -1 : 1);
 const byTopic = (one: GroupTopic, other: GroupTopic) => (one.topic < other.topic ? -1 : 1);
 
-/** Kafka keeps them for a time after the group became empty; here a commit without a member begins that time anew. */
-export function areOffsetsExpired({ memberCount, emptySince }: GroupHead, nowMs: Timestamp): boolean {
-  return memberCount === 0 && emptySince !== undefined && nowMs - emptySince > offsetsRetentionMs;
+/**
+ * Kafka keeps them for a time after the group became empty; here a commit without a member begins that time anew. The last
+ * one may not be written down, so they stay for longer than that by as much. Members that died are members until somebody
+ * comes; but one that lives looks at the group when it is due, so since that time nobody has.
+ */
+export function areOffsetsExpired({ emptySince, checkAt }: GroupHead, nowMs: Timestamp): boolean {
+  return nowMs - (emptySince ?? checkAt) > offsetsRetentionMs + groupUsedAgainMsMin;
 }
-
-/** While it has no members, a group's use is written down at most this often. */
-const usedAgainMsMin = 24 * 60 * 60_000;
 
 /** The empty group as a commit leaves it that comes from no member; the group itself when that need not be written. */
 export function usedGroup(head: GroupHead, nowMs: Timestamp): GroupHead {
   const isExpired = areOffsetsExpired(head, nowMs);
-  if (!isExpired && nowMs - (head.emptySince ?? 0) < usedAgainMsMin) return head;
+  if (!isExpired && nowMs - (head.emptySince ?? 0) < groupUsedAgainMsMin) return head;
   const groupEpoch = head.groupEpoch + (isExpired ? 1 : 0);
   return {
     ...head,

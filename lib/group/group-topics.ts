@@ -1,10 +1,11 @@
 /** The topics that a group's members subscribe to, as they are now; those that do not exist are left out. */
 
+import { isDeepStrictEqual } from 'node:util';
 import { isLogError } from '../errors.ts';
 import type { Partition, TopicId, TopicName } from '../ids.ts';
 import type { HeartbeatRequest, TopicPartitions } from '../log.ts';
 import { type Assignment, assignmentOf } from '../store/assignment.ts';
-import type { GroupTopic } from '../store/items.ts';
+import type { Group, GroupMember, GroupTopic } from '../store/items.ts';
 import type { TopicCache } from '../topic/topics.ts';
 
 /** Topics looked up at once. */
@@ -25,6 +26,37 @@ export async function lookUpTopics(
   }
   return found;
 }
+
+/** Those that do not fit are looked up anew: they may be as they were some seconds ago. */
+export async function lookUpFitting(
+  topics: TopicCache,
+  names: Iterable<TopicName>,
+  fits: (name: TopicName, found: GroupTopic | undefined) => boolean,
+): Promise<Map<TopicName, GroupTopic>> {
+  const asked = new Set(names);
+  const found = byName(await lookUpTopics(topics, asked));
+  const misfits = [...asked].filter((name) => !fits(name, found.get(name)));
+  const anew = byName(await lookUpTopics(topics, misfits, { isFresh: true }));
+  for (const name of misfits) found.delete(name);
+  return new Map([...found, ...anew]);
+}
+
+/**
+ * The topics of a group's members, to make its targets of. What is not as the group has it is looked up anew: of two
+ * processes, one of which remembers a topic from before it grew, each would change back what the other has changed.
+ */
+export async function topicsOfMembers(
+  topics: TopicCache,
+  group: Group,
+  members: readonly GroupMember[],
+): Promise<readonly GroupTopic[]> {
+  const known = byName(group.topics);
+  const names = members.flatMap((one) => one.topics);
+  const found = await lookUpFitting(topics, names, (name, topic) => isDeepStrictEqual(topic, known.get(name)));
+  return [...found.values()];
+}
+
+const byName = (topics: readonly GroupTopic[]) => new Map(topics.map((topic) => [topic.topic, topic]));
 
 /** Undefined when there is no such topic. */
 export async function lookUpTopic(topics: TopicCache, name: TopicName): Promise<GroupTopic | undefined> {

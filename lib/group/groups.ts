@@ -1,10 +1,10 @@
 /** Groups as their owner sees them: list, describe with lag, read and reset offsets, delete. */
 
 import { isLogError, withUnknownEffect } from '../errors.ts';
-import type { GroupId, Partition, TopicName } from '../ids.ts';
+import type { GroupId, MemberId, Partition, TopicName } from '../ids.ts';
 import { topicsPageMax } from '../limits.ts';
 import type { GroupDescription, GroupOffset, GroupState, Groups, ResetOffsetsRequest } from '../log.ts';
-import { hasPartition, unionOf } from '../store/assignment.ts';
+import { placeOf, topicPartitionsOf, unionOf } from '../store/assignment.ts';
 import { type OffsetCommit, offsetsAreGone } from '../store/group-store.ts';
 import type { CommittedOffset, Group, GroupHead, GroupTopic, MemberSession, OffsetItem } from '../store/items.ts';
 import { isPartitionOf, unknownPartition } from '../topic/topics.ts';
@@ -45,12 +45,14 @@ export function createGroups(deps: GroupDeps): Groups {
   }
 
   async function readOffsets(groupId: GroupId): Promise<readonly ValidOffset[]> {
-    const [head, items] = await Promise.all([groupStore.getGroupHead(groupId), groupStore.listOffsets(groupId)]);
-    return validOffsets(head, items, clock.nowMs());
+    // The head after them: of a group that is deleted meanwhile a part may be gone, and then none of them counts.
+    const items = await groupStore.listOffsets(groupId);
+    return validOffsets(await groupStore.getGroupHead(groupId), items, clock.nowMs());
   }
 
   async function describe(groupId: GroupId): Promise<GroupDescription> {
-    const [seen, items] = await Promise.all([groupStore.getGroup(groupId), groupStore.listOffsets(groupId)]);
+    const items = await groupStore.listOffsets(groupId);
+    const seen = await groupStore.getGroup(groupId);
     if (seen === undefined) throw unknownGroup(groupId);
     const { group } = seen;
     const nowMs = clock.nowMs();
@@ -71,7 +73,9 @@ export function createGroups(deps: GroupDeps): Groups {
         { memberId, instanceId, memberEpoch, state, topics: member.topics, seenAt, assignment, targetAssignment },
       ];
     });
-    const partitions = await Promise.all(topics.map((topic) => describeTopic(topic, valid, [...sessions.values()])));
+    const partitions = await Promise.all(
+      topics.map((topic) => describeTopic(topic, valid, ownersOf(sessions.values()))),
+    );
     return {
       groupId,
       state: stateOf(group, [...sessions.values()]),
@@ -85,7 +89,7 @@ export function createGroups(deps: GroupDeps): Groups {
   async function describeTopic(
     { topic, topicId, partitionCount }: GroupTopic,
     valid: readonly ValidOffset[],
-    sessions: readonly MemberSession[],
+    owners: ReadonlyMap<string, MemberId>,
   ): Promise<GroupDescription['partitions'][number][]> {
     const offsets = new Map(
       valid.filter(({ item }) => item.topicId === topicId).map(({ item, committed }) => [item.partition, committed]),
@@ -104,7 +108,7 @@ export function createGroups(deps: GroupDeps): Groups {
           metadata: committed?.metadata,
           highWatermark,
           lag: committed === undefined ? undefined : Math.max(0, highWatermark - committed.offset),
-          memberId: sessions.find((session) => hasPartition(heldBy(session), topicId, partition))?.memberId,
+          memberId: owners.get(placeOf(topicId, partition)),
         },
       ];
     });
@@ -137,9 +141,9 @@ export function createGroups(deps: GroupDeps): Groups {
     const errors = await commitOutside(deps, groupId, commits);
     const error = errors.find((one) => one !== undefined);
     if (error !== undefined) {
-      const isPartDone = errors.includes(undefined);
+      const isPartDone = errors.some((one) => one === undefined || one.effect === 'unknown');
       if (isLogError(error, 'UNKNOWN_MEMBER_ID')) throw joinedMeanwhile(groupId, isPartDone ? 'unknown' : 'none');
-      throw isPartDone ? withUnknownEffect(error, 'other partitions were reset') : error;
+      throw isPartDone ? withUnknownEffect(error, 'other partitions may be reset') : error;
     }
     const committedAt = clock.nowMs();
     return commits.map(({ partition, offset, metadata }) => {
@@ -223,6 +227,18 @@ function stateOf({ groupEpoch, memberCount }: Group, sessions: readonly MemberSe
     (one) => one.state === 'AWAY' || (one.state === 'STABLE' && one.memberEpoch === groupEpoch),
   );
   return isSettled ? 'STABLE' : 'RECONCILING';
+}
+
+/** By place, who holds it. */
+function ownersOf(sessions: Iterable<MemberSession>): Map<string, MemberId> {
+  return new Map(
+    [...sessions].flatMap((session) =>
+      topicPartitionsOf(heldBy(session)).map((one): [string, MemberId] => [
+        placeOf(one.topicId, one.partition),
+        session.memberId,
+      ]),
+    ),
+  );
 }
 
 const heldBy = (session: MemberSession) => unionOf(session.currentAssignment, session.partitionsPendingRevocation);

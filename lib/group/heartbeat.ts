@@ -8,14 +8,14 @@
 import { isLogError, withUnknownEffect } from '../errors.ts';
 import type { Groups, HeartbeatAnswer, HeartbeatRequest } from '../log.ts';
 import { isSameAssignment } from '../store/assignment.ts';
-import type { Renewal } from '../store/group-store.ts';
+import { type Renewal, sessionIsRenewed } from '../store/group-store.ts';
 import type { MemberSession } from '../store/items.ts';
 import type { GroupDeps } from './group-deps.ts';
 import { fencedMember } from './group-errors.ts';
 import { parseAssignor } from './group-plan.ts';
 import { ownedBy } from './group-topics.ts';
 import { classifyEpoch } from './reconcile.ts';
-import { answerTo, missingMember, sessionIsRenewed, settle } from './settle.ts';
+import { answerTo, missingMember, settle } from './settle.ts';
 
 export function createHeartbeat(deps: GroupDeps): Groups['heartbeat'] {
   const { groupStore, clock } = deps;

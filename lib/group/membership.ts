@@ -1,19 +1,19 @@
 /** How members come and go: each one change of the group and its sessions, if the group is still as it was read. */
 
 import { randomUuid } from '../clock.ts';
-import { LogError, withUnknownEffect } from '../errors.ts';
+import { isLogError, LogError, withUnknownEffect } from '../errors.ts';
 import type { GroupId, MemberId, Timestamp } from '../ids.ts';
 import { groupMembersMax, rebalanceTimeoutMsDefault, sessionTimeoutMsDefault } from '../limits.ts';
 import type { Groups, HeartbeatAnswer, JoinRequest } from '../log.ts';
 import { noPartitions } from '../store/assignment.ts';
-import type { SeenGroup } from '../store/group-store.ts';
+import { type SeenGroup, sessionIsRenewed } from '../store/group-store.ts';
 import type { Group, GroupMember, MemberSession } from '../store/items.ts';
 import { firstVersion, type GroupDeps, groupToMake, untilDone } from './group-deps.ts';
-import { fullGroup, unreleasedInstance } from './group-errors.ts';
+import { fullGroup, otherInstance, unreleasedInstance } from './group-errors.ts';
 import { nextCheckAt, nextGroup, parseAssignor } from './group-plan.ts';
-import { lookUpTopics } from './group-topics.ts';
+import { topicsOfMembers } from './group-topics.ts';
 import { isOver } from './reconcile.ts';
-import { endedSessions, missingMember, removalOf, sessionIsRenewed, settle } from './settle.ts';
+import { endedSessions, missingMember, removalOf, settle } from './settle.ts';
 
 export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'> {
   const { groupStore, clock } = deps;
@@ -40,10 +40,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
         ...others,
         { memberId, instanceId, topics: [...new Set(request.topics)], assignor, targetAssignment },
       ];
-      const topics = await lookUpTopics(
-        deps.topics,
-        members.flatMap((one) => one.topics),
-      );
+      const topics = await topicsOfMembers(deps.topics, group, members);
       const left = sessions.filter((one) => one.memberId !== memberId && !over.has(one.memberId));
       const changed = nextGroup(group, members, topics, nowMs);
       const seenVersion = sessionOf(memberId)?.version;
@@ -67,15 +64,25 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
   }
 
   async function leave({ groupId, memberId, instanceId, isTemporary }: Parameters<Groups['leave']>[0]): Promise<void> {
-    await untilDone(deps, groupId, async (): Promise<true | undefined> => {
+    let isRenewed = false;
+    const attempt = async (): Promise<true | undefined> => {
       const seen = await groupStore.getGroup(groupId);
       const session = seen?.sessions.find((one) => one.memberId === memberId);
       const member = seen?.group.members.find((one) => one.memberId === memberId);
       if (seen === undefined || session === undefined || member === undefined) {
         throw await missingMember(deps, groupId, memberId, instanceId);
       }
-      const isDone = isTemporary ? goAway(groupId, member, session) : leaveFor(seen, session);
-      return (await isDone) ? true : undefined;
+      if (instanceId !== undefined && member.instanceId !== instanceId)
+        throw otherInstance(groupId, member, instanceId);
+      if (!isTemporary) return (await leaveFor(seen, session)) ? true : undefined;
+      refuseWithoutInstance(groupId, member);
+      await groupStore.renewSession(groupId, memberId, session.memberEpoch, clock.nowMs());
+      isRenewed = true;
+      return (await goAway(groupId, session)) ? true : undefined;
+    };
+    await untilDone(deps, groupId, attempt).catch((error) => {
+      const mayBeDone = isRenewed && isLogError(error, 'KAFKA_STORAGE_ERROR');
+      throw mayBeDone ? withUnknownEffect(error, sessionIsRenewed) : error;
     });
   }
 
@@ -84,10 +91,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
     const nowMs = clock.nowMs();
     const over = endedSessions(sessions, nowMs, session.memberId).set(session.memberId, removalOf(session));
     const members = group.members.filter((one) => !over.has(one.memberId));
-    const topics = await lookUpTopics(
-      deps.topics,
-      members.flatMap((one) => one.topics),
-    );
+    const topics = await topicsOfMembers(deps.topics, group, members);
     const left = sessions.filter((one) => !over.has(one.memberId));
     const next = { ...nextGroup(group, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
     const change = { group: next, seenVersion: group.version, puts: [], removes: [...over.values()] };
@@ -95,15 +99,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
   }
 
   /** Its target stays its own until its session is over; it owns nothing, so what a new target takes from it is free. */
-  async function goAway(groupId: GroupId, member: GroupMember, session: MemberSession): Promise<boolean> {
-    const { memberId } = member;
-    if (member.instanceId === undefined) {
-      throw new LogError(
-        'INVALID_REQUEST',
-        `member ${memberId} of group ${groupId} has no instance id; only a static member leaves for a while`,
-      );
-    }
-    await groupStore.renewSession(groupId, memberId, session.memberEpoch, clock.nowMs());
+  async function goAway(groupId: GroupId, session: MemberSession): Promise<boolean> {
     const away: MemberSession = {
       ...session,
       version: session.version + 1,
@@ -115,13 +111,18 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       partitionsPendingRevocation: noPartitions,
     };
     const step = { groupId, session: away, seenVersion: session.version, claims: [] };
-    const outcome = await groupStore.handOver(step).catch((error) => {
-      throw withUnknownEffect(error, sessionIsRenewed);
-    });
-    return outcome === 'done';
+    return (await groupStore.handOver(step)) === 'done';
   }
 
   return { join, leave };
+}
+
+function refuseWithoutInstance(groupId: GroupId, { memberId, instanceId }: GroupMember): void {
+  if (instanceId !== undefined) return;
+  throw new LogError(
+    'INVALID_REQUEST',
+    `member ${memberId} of group ${groupId} has no instance id; only a static member leaves for a while`,
+  );
 }
 
 /** The member that comes back: under its own id, or as the same instance when that one is away or its session over. */

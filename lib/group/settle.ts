@@ -19,6 +19,7 @@ import {
   hasPartition,
   isSameAssignment,
   noPartitions,
+  placeOf,
   topicPartitionsOf,
 } from '../store/assignment.ts';
 import type { GroupChange, SeenGroup } from '../store/group-store.ts';
@@ -26,11 +27,8 @@ import type { Group, MemberSession, OffsetItem } from '../store/items.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
 import { fencedInstance, fencedMember, missedRevocation, unknownMember } from './group-errors.ts';
 import { nextCheckAt, nextGroup, resubscribed } from './group-plan.ts';
-import { lookUpTopics, namedPartitions, ownedBy } from './group-topics.ts';
+import { namedPartitions, ownedBy, topicsOfMembers } from './group-topics.ts';
 import { isOver, isUnheard, type Move, moveTo, nextStep, stepsOf } from './reconcile.ts';
-
-/** What a heartbeat had done that failed behind it. */
-export const sessionIsRenewed = 'the session of the member was renewed';
 
 /** `joined`: the group as the sender has just joined it, at `memberEpoch`; it holds nothing then, and is told all. */
 export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?: SeenGroup): Promise<HeartbeatAnswer> {
@@ -104,10 +102,7 @@ async function regroup(
   if (mine !== undefined && isOver(mine, nowMs) && mayStillHold(mine, owned)) over.set(memberId, removalOf(mine));
   const staying = group.members.filter((one) => !over.has(one.memberId));
   const members = staying.map((one) => (one.memberId === memberId ? resubscribed(one, request) : one));
-  const topics = await lookUpTopics(
-    deps.topics,
-    members.flatMap((one) => one.topics),
-  );
+  const topics = await topicsOfMembers(deps.topics, group, members);
   const changed = nextGroup(group, members, topics, nowMs);
   const left = sessions.filter((one) => !over.has(one.memberId));
   const checkAt = nextCheckAt(left, nowMs);
@@ -127,7 +122,6 @@ function mayStillHold({ partitionsPendingRevocation: pending }: MemberSession, o
 
 /** A partition that is to be claimed, and the version of its item as it was read. */
 type SeenMove = Move & { readonly versions: ReadonlyMap<string, number> };
-const placeOf = (topicId: string, partition: number) => `${topicId}/${partition}`;
 
 async function nextMove(
   deps: GroupDeps,

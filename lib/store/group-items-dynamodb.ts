@@ -17,7 +17,7 @@
  * | name | head             | session               | offset                                                            |
  * |------|------------------|-----------------------|-------------------------------------------------------------------|
  * | v    | version          | version               | version                                                           |
- * | e    | groupEpoch       | memberEpoch           | epoch of the commit                                               |
+ * | e    | groupEpoch       | memberEpoch           | epoch of the commit: u of then, or the group's                    |
  * | n, c | memberCount, checkAt |                   |                                                                   |
  * | z    | emptySince; absent while there are members |  |                                                              |
  * | o    | offsetsFromEpoch |                       | offset; absent before the first commit, as m, t and e are         |

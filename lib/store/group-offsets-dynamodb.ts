@@ -34,10 +34,10 @@ export function offsetsOf(requests: DynamoDbRequests): Offsets {
       // An attempt of ours whose answer was lost.
       const isOurs =
         stored?.committedAt === at && stored.offset === commit.offset && stored.metadata === commit.metadata;
-      if (isOurs && stored.epoch === epochOf(by)) return { outcome: 'committed' };
-      if (stored === undefined || !mayCommit(item, by, commit)) {
-        return wasSilent ? { outcome: 'failed', error: overtaken(groupId, commit) } : { outcome: 'refused', item };
-      }
+      if (isOurs && stored.epoch <= epochOf(by)) return { outcome: 'committed' };
+      // It may have been done, and others have done theirs after it: to do it again would undo that.
+      if (wasSilent) return { outcome: 'failed', error: overtaken(groupId, commit) };
+      if (stored === undefined || !mayCommit(item, by, commit)) return { outcome: 'refused', item };
       at = stored.committedAt + 1;
     }
     throw new LogError(
@@ -71,11 +71,10 @@ export function offsetsOf(requests: DynamoDbRequests): Offsets {
   };
 }
 
-/** It may have been done, and seen, before it was refused. */
 function overtaken(groupId: GroupId, { partition }: OffsetCommit): LogError {
   return new LogError(
     'KAFKA_STORAGE_ERROR',
-    `a commit of partition ${partition} of group ${groupId} was not answered, and is refused by now`,
+    `a commit of partition ${partition} of group ${groupId} was not answered, and by now others own the partition or have committed it`,
     { effect: 'unknown' },
   );
 }
@@ -102,15 +101,12 @@ export async function queryAll(call: DynamoDbCall, pk: string, from: string, to:
   }
 }
 
-export function deleteIfUnused(groupId: GroupId, { topicId, partition, version, committed }: OffsetItem) {
-  const isUncommitted = committed === undefined;
+/** If nobody has been given the partition, or committed it, since the group had this epoch. */
+export function deleteIfUnused(groupId: GroupId, { topicId, partition }: OffsetItem, groupEpoch: number) {
   return {
     Key: offsetKey(groupId, { topicId, partition }),
-    ConditionExpression: `v = :v AND ${isUncommitted ? 'attribute_not_exists(t)' : 't = :t'}`,
-    ExpressionAttributeValues: {
-      ':v': numberValue(version),
-      ...(isUncommitted ? {} : { ':t': numberValue(committed.committedAt) }),
-    },
+    ConditionExpression: '(attribute_not_exists(u) OR u < :e) AND (attribute_not_exists(e) OR e < :e)',
+    ExpressionAttributeValues: { ':e': numberValue(groupEpoch) },
   };
 }
 
@@ -120,21 +116,25 @@ export function deleteIfUnused(groupId: GroupId, { topicId, partition, version, 
  */
 function offsetUpdate(groupId: GroupId, by: Committer, commit: OffsetCommit, at: Timestamp) {
   const { offset, metadata, ownerGoneAtVersion } = commit;
-  const isNoLater = '(attribute_not_exists(e) OR e <= :e)';
+  const isNoLater = '(attribute_not_exists(u) OR u <= :e) AND (attribute_not_exists(e) OR e <= :e)';
   const isTaken = by.memberId === undefined && ownerGoneAtVersion !== undefined;
   const [condition, change, values]: [string, string, Item] =
     by.memberId !== undefined
-      ? ['w = :w AND u <= :e', '', { ':w': { S: by.memberId } }]
+      ? ['w = :w AND u <= :e', ', e = u', { ':w': { S: by.memberId } }]
       : isTaken
         ? [
-            `v = :v AND (attribute_not_exists(u) OR u <= :e) AND ${isNoLater}`,
-            ', v = v + :one REMOVE w, u',
-            { ':v': numberValue(ownerGoneAtVersion), ':one': numberValue(1) },
+            `(attribute_not_exists(w) OR v = :v) AND ${isNoLater}`,
+            ', e = :e, v = if_not_exists(v, :zero) + :one REMOVE w, u',
+            { ':v': numberValue(ownerGoneAtVersion), ':zero': numberValue(0), ':one': numberValue(1) },
           ]
-        : [`attribute_not_exists(w) AND ${isNoLater}`, ', v = if_not_exists(v, :zero)', { ':zero': numberValue(0) }];
+        : [
+            `attribute_not_exists(w) AND ${isNoLater}`,
+            ', e = :e, v = if_not_exists(v, :zero)',
+            { ':zero': numberValue(0) },
+          ];
   return {
     Key: offsetKey(groupId, commit),
-    UpdateExpression: `SET o = :o, m = :m, t = :t, e = :e${change}`,
+    UpdateExpression: `SET o = :o, m = :m, t = :t${change}`,
     ConditionExpression: `${condition} AND (attribute_not_exists(t) OR t < :t)`,
     ExpressionAttributeValues: {
       ...values,

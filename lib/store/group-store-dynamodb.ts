@@ -42,7 +42,7 @@ import {
   sessionKey,
 } from './group-items-dynamodb.ts';
 import { deleteIfUnused, offsetsOf, queryAll } from './group-offsets-dynamodb.ts';
-import { type GroupStore, type HandOver, offsetsAreGone, type SeenGroup } from './group-store.ts';
+import { type GroupStore, type HandOver, offsetsAreGone, type SeenGroup, sessionIsRenewed } from './group-store.ts';
 import type { GroupHead, MemberSession } from './items.ts';
 import { type Item, numberOf, numberValue, textOf, timeToLiveAttribute } from './items-dynamodb.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
@@ -81,7 +81,7 @@ export function openDynamoDbGroupStore(
     renewSession: (groupId, memberId, memberEpoch, seenAt) =>
       run(async () => {
         const call = begin();
-        const [head, { item }] = await Promise.all([
+        const [head, renewed] = await Promise.allSettled([
           call.get(groupHeadKey(groupId)),
           call.update(
             {
@@ -95,11 +95,16 @@ export function openDynamoDbGroupStore(
             true,
           ),
         ]);
+        if (renewed.status === 'rejected') throw renewed.reason;
+        const { outcome, item } = renewed.value;
+        if (head.status === 'rejected') {
+          throw outcome === 'done' ? withUnknownEffect(head.reason, sessionIsRenewed) : head.reason;
+        }
         const session = item === undefined ? undefined : decodeSession(item);
         return {
           // When the condition did not hold for the time alone, a later heartbeat came before this one.
           isRenewed: session !== undefined && session.memberEpoch === memberEpoch,
-          head: decodeGroupHead(head),
+          head: decodeGroupHead(head.value),
           session,
         };
       }),
@@ -231,7 +236,7 @@ export function openDynamoDbGroupStore(
         try {
           for (const chunk of chunks(await offsets.listOffsets(groupId), actionsPerTransactionMax)) {
             const lost = await call.transact(
-              chunk.map((item) => ({ Delete: { TableName, ...deleteIfUnused(groupId, item) } })),
+              chunk.map((item) => ({ Delete: { TableName, ...deleteIfUnused(groupId, item, next.groupEpoch) } })),
             );
             if (lost !== undefined) return 'emptied';
           }

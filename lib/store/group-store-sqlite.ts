@@ -7,7 +7,7 @@ import { decodeAssignment, encodeAssignment, type TopicPartition } from './assig
 import type { Committer, GroupStore, OffsetCommit, OffsetOutcome } from './group-store.ts';
 import { decodePlan, encodePlan } from './group-text.ts';
 import type { Group, GroupHead, MemberSession, MemberState, OffsetItem } from './items.ts';
-import { epochOf, mayCommit } from './offset-item.ts';
+import { mayCommit } from './offset-item.ts';
 
 /** Made in every file that is opened: an older release leaves them alone. */
 export const groupTables = `
@@ -107,7 +107,7 @@ export function openSqliteGroupStore({ database, write, read }: SqliteGroupDeps)
         offset,
         metadata,
         committedAt: Math.max(committedAt, (item?.committed?.committedAt ?? 0) + 1),
-        epoch: epochOf(by),
+        epoch: by.memberId === undefined ? by.groupEpoch : (item?.owner?.memberEpoch ?? by.memberEpoch),
       },
     });
     return { outcome: 'committed' };

@@ -69,7 +69,9 @@ export type OffsetOutcome =
   | { readonly outcome: 'refused'; readonly item: OffsetItem | undefined }
   | { readonly outcome: 'failed'; readonly error: LogError };
 
-/** What a delete had done that failed after its first step. */
+/** What a renewal, a heartbeat or a leave for a while had done that failed after its first step. */
+export const sessionIsRenewed = 'the session of the member was renewed';
+/** What a delete had. */
 export const offsetsAreGone = 'the offsets of the group are deleted';
 
 export interface GroupStore {

@@ -191,7 +191,7 @@ export interface CommittedOffset {
   readonly offset: Offset;
   readonly metadata: string;
   readonly committedAt: Timestamp;
-  /** The sender's member epoch, or without a member the group epoch. */
+  /** Of the owner, when it was given the partition; without a member the group's. */
   readonly epoch: number;
 }
 

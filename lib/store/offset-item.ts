@@ -15,6 +15,7 @@ export function mayCommit(item: OffsetItem | undefined, by: Committer, { ownerGo
   return item?.owner?.memberId === by.memberId && item.owner.memberEpoch <= by.memberEpoch;
 }
 
+/** What a commit claims to be of: the epoch of its item is no higher. */
 export function epochOf(by: Committer): number {
   return by.memberId === undefined ? by.groupEpoch : by.memberEpoch;
 }

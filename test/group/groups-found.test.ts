@@ -1,51 +1,25 @@
 /** What the simulation found in groups, each in as few requests as it takes. */
 
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, test } from 'vitest';
-import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
+import { systemRandomBytes } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import { LogError } from '../../lib/errors.ts';
 import type { MemberId, TopicId } from '../../lib/ids.ts';
 import type { GroupStore } from '../../lib/store/group-store.ts';
-import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
-import type { Operation } from '../../lib/store/requests-dynamodb.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
+import { connectionLost, denied, isOfOffset, openStore } from './dynamodb-fixture.ts';
 import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
 
-type Addressed = { readonly Key?: { readonly sk?: { readonly S?: string } } };
-type Input = Addressed & {
-  readonly UpdateExpression?: string;
-  readonly TransactItems?: readonly { readonly Delete?: Addressed }[];
-};
-
-/** A store on DynamoDB, whose every request goes through `send`; `request` carries it out. */
-function openStore(
-  double: DynamoDbDouble,
-  send: (operation: Operation, input: Input, request: () => object) => object | Promise<object>,
-) {
-  const client = {
-    send: async (command: { readonly constructor: { readonly name: string }; readonly input: Input }) => {
-      const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;
-      return await send(operation, command.input, () => double.request(operation, command.input as never));
-    },
-    config: { region: async () => 'us-east-1' },
-  } as unknown as DynamoDBClient;
-  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
-}
-
 const openDouble = () => new DynamoDbDouble({ nowMs: Date.now });
-const isOfOffset = (operation: Operation, { Key }: Input) =>
-  operation === 'UpdateItem' && Key?.sk?.S?.startsWith('offset/') === true;
-const connectionLost = () => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
 
 /** On DynamoDB; what `isDenied` says is denied, by the operation and the sort key of the first item. */
 function openFailingStore(isDenied: (operation: string, sk: string) => boolean) {
   return openStore(openDouble(), (operation, input, request) => {
     const { Key } = input.TransactItems?.[0]?.Delete ?? input;
     if (!isDenied(operation, Key?.sk?.S ?? '')) return request();
-    throw Object.assign(new Error('no'), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
+    throw denied();
   });
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isLogError } from '../../lib/errors.ts';
 import type { GroupId, InstanceId, MemberId } from '../../lib/ids.ts';
 import { parseTopicName } from '../../lib/ids.ts';
-import { offsetMetadataBytesMax, offsetsRetentionMs } from '../../lib/limits.ts';
+import { groupUsedAgainMsMin, offsetMetadataBytesMax, offsetsRetentionMs } from '../../lib/limits.ts';
 import type { CommitOffsetsRequest, Groups } from '../../lib/log.ts';
 import { batchOf } from '../log-fixture.ts';
 import { billing, openGroupLog, orders, returns, settle, TestConsumer } from './group-fixture.ts';
@@ -184,13 +184,13 @@ describe('a commit', () => {
 });
 
 describe('committed offsets', () => {
-  test('expire seven days after the group became empty, and do not come back with the next member', async () => {
+  test('expire a week and a day after the group became empty, and do not come back with the next member', async () => {
     const { groups, clock } = await openGroupLog();
     const first = await new TestConsumer(groups, 'm1').join();
     await first.commit(['orders/0', 5], ['orders/1', 6]);
     clock.nowMs += 40_000;
     await first.leave();
-    clock.nowMs += offsetsRetentionMs;
+    clock.nowMs += offsetsRetentionMs + groupUsedAgainMsMin;
     expect(await committedIn(groups)).toEqual(['orders/0=5', 'orders/1=6']);
     clock.nowMs += 1;
     expect(await committedIn(groups)).toEqual([]);
@@ -212,6 +212,19 @@ describe('committed offsets', () => {
     expect(await committedIn(groups)).toEqual(['orders/0=5']);
   });
 
+  test.each([false, true])('expire as well when the last member died (left for a while: %s)', async (isTemporary) => {
+    const { groups, clock } = await openGroupLog();
+    const member = await new TestConsumer(groups, 'm1', { instanceId: 'i' as InstanceId }).join();
+    await member.commit(['orders/0', 5]);
+    if (isTemporary) await member.leave(true);
+    clock.nowMs += offsetsRetentionMs;
+    expect(await committedIn(groups)).toEqual(['orders/0=5']);
+    clock.nowMs += groupUsedAgainMsMin + 3_600_000;
+    expect(await committedIn(groups)).toEqual([]);
+    await new TestConsumer(groups, 'm2').join();
+    expect(await committedIn(groups)).toEqual([]);
+  });
+
   test('of a group that only outsiders use stay while it is used, and what expired stays so', async () => {
     const { groups, clock } = await openGroupLog();
     const commit = (partition: number) => commitOutside(groups, { topic: orders, partition, offset: 1 });
@@ -221,7 +234,12 @@ describe('committed offsets', () => {
       await commit(1);
     }
     expect(await committedIn(groups)).toEqual(['orders/0=1', 'orders/1=1']);
-    clock.nowMs += offsetsRetentionMs + 1;
+    // The last use may be a day younger than the last one that was written down.
+    clock.nowMs += groupUsedAgainMsMin - 1;
+    await commit(1);
+    clock.nowMs += offsetsRetentionMs;
+    expect(await committedIn(groups)).toEqual(['orders/0=1', 'orders/1=1']);
+    clock.nowMs += groupUsedAgainMsMin;
     expect(await committedIn(groups)).toEqual([]);
     await commit(2);
     expect(await committedIn(groups)).toEqual(['orders/2=1']);
