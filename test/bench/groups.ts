@@ -7,7 +7,8 @@
  * take no time. So a figure is what the protocol needs, and what a handler and the network take comes on top.
  */
 
-import { systemClock } from '../../lib/clock.ts';
+import { createHash } from 'node:crypto';
+import { randomUuid, systemClock } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import type { GroupId, MemberId, TopicId } from '../../lib/ids.ts';
 import { parseTopicName } from '../../lib/ids.ts';
@@ -28,6 +29,14 @@ export interface Spent {
 const topic = parseTopicName('orders');
 const groupId = 'billing' as GroupId;
 const randomBytes = (bytes: Uint8Array) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>);
+
+/** Spread as those of clients are, and the same in every run: who is given what depends on their order. */
+function nthMemberId(n: number): MemberId {
+  return randomUuid((bytes) => {
+    bytes.set(createHash('sha256').update(String(n)).digest().subarray(0, bytes.length));
+    return bytes;
+  }) as MemberId;
+}
 
 /** Members that do as they are told at once; `round` is one heartbeat of each. */
 export async function openGroup(endpoint: { client: Parameters<typeof createTable>[0] }, partitionCount: number) {
@@ -56,6 +65,7 @@ export async function openGroup(endpoint: { client: Parameters<typeof createTabl
   const log = createLog({ objectStore, metadataStore, clock: logClock, randomBytes });
   await log.topics.create({ topic, partitionCount });
   const members: GroupMember[] = [];
+  let joined = 0;
   return {
     log,
     clock,
@@ -68,7 +78,7 @@ export async function openGroup(endpoint: { client: Parameters<typeof createTabl
     },
     async join(count: number) {
       for (let index = 0; index < count; index++) {
-        const member = new GroupMember(crypto.randomUUID() as MemberId);
+        const member = new GroupMember(nthMemberId(joined++));
         members.push(member);
         member.take(await log.groups.join({ groupId, memberId: member.memberId, topics: [topic] }), clock.atMs);
       }
