@@ -8,9 +8,9 @@ import type { Clock, RandomBytes } from '../clock.ts';
 import { eventStreamKeepAliveMs, eventStreamMsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { type Answer, toResponse } from './answer.ts';
-import type { ApiDeps, AskedRequest, Carriage, Handler, RequestLine } from './http.ts';
+import { type ApiDeps, type AskedRequest, type Carriage, type Handler, parseQuery, type RequestLine } from './http.ts';
 import { HttpRefusal, type OnError, problemAnswer, problemOf } from './problem.ts';
-import { routes } from './routes.ts';
+import { type Route, routes } from './routes.ts';
 
 /** What a request line of the log says about a finished request. */
 export interface FinishedRequest extends RequestLine {
@@ -61,15 +61,15 @@ export function createApp(options: AppOptions): App {
     eventStreamKeepAliveMs: options.eventStreamKeepAliveMs ?? eventStreamKeepAliveMs,
   };
 
-  const run = async (api: string, handle: Handler, c: Context<Env>): Promise<Answer> => {
+  const run = async (c: Context<Env>, handle: Handler, route?: Route): Promise<Answer> => {
     const startMs = clock.nowMs();
     const { raw: request } = c.req;
-    const line: RequestLine = { api };
+    const line: RequestLine = { api: route?.api ?? 'none' };
     const param = (name: string) => c.req.param(name) ?? '';
-    const query = () => c.req.query();
     let answer: Answer;
     try {
-      if (api !== 'none') checkIsServed(api, options.apis);
+      if (route !== undefined) checkIsServed(route.api, options.apis);
+      const query = route === undefined ? {} : parseQuery(request.url, route.query ?? []);
       answer = await handle(deps, { request, carriage: c.env, param, query, line });
     } catch (error) {
       const headers = error instanceof HttpRefusal ? error.headers : undefined;
@@ -83,9 +83,9 @@ export function createApp(options: AppOptions): App {
   const hono = new Hono<Env>();
   // Hono hands on what a handler returns and never looks into it, so that it need not be a `Response`.
   const handled = (answer: Promise<Answer>) => answer as Promise<unknown> as Promise<Response>;
-  for (const { api, method, path, handle } of routes) hono.on(method, path, (c) => handled(run(api, handle, c)));
+  for (const route of routes) hono.on(route.method, route.path, (c) => handled(run(c, route.handle, route)));
   // Looking for the other methods of a path only when none has matched keeps the usual way short.
-  hono.notFound((c) => handled(run('none', async () => refuse(c.req.method, c.req.path), c)));
+  hono.notFound((c) => handled(run(c, async () => refuse(c.req.method, c.req.path))));
 
   const answer = async (request: AskedRequest, carriage: Carriage = {}): Promise<Answer> => {
     const answered = (await hono.fetch(request as Request, carriage)) as Answer | Response;

@@ -50,7 +50,8 @@ export interface Call {
   readonly request: AskedRequest;
   readonly carriage: Carriage;
   param(name: string): string;
-  query(): Readonly<Record<string, string>>;
+  /** Of what the path knows, what was given with a value. */
+  readonly query: Readonly<Record<string, string>>;
   readonly line: RequestLine;
 }
 
@@ -119,10 +120,29 @@ export async function readJson<Schema extends z.ZodType>(call: Call, schema: Sch
   return parse(schema, json, 'body');
 }
 
+const noQuery = {};
+
+/**
+ * The query by name. Every request goes through this before its handler, so that a path without parameters refuses them too.
+ * INVALID_REQUEST for what is not `known`; `?after=` means the same as no `after` at all.
+ */
+export function parseQuery(url: string, known: readonly string[]): Readonly<Record<string, string>> {
+  const text = /\?([^#]*)/.exec(url)?.[1];
+  if (text === undefined) return noQuery;
+  const given = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (!known.includes(name)) throw refused(name, `is not known here; use ${known.join(', ') || 'none'}`);
+    given.set(name, value);
+  }
+  return Object.fromEntries([...given].filter(([, value]) => value !== ''));
+
+  function refused(name: string, why: string): LogError {
+    return new LogError('INVALID_REQUEST', `query parameter ${JSON.stringify(name.slice(0, 40))} ${why}`);
+  }
+}
+
 export function readQuery<Schema extends z.ZodType>(call: Call, schema: Schema): z.infer<Schema> {
-  // `?after=` means the same as no `after` at all.
-  const given = Object.entries(call.query()).filter(([, value]) => value !== '');
-  return parse(schema, Object.fromEntries(given), 'query');
+  return parse(schema, call.query, 'query');
 }
 
 interface JsonWithSource {

@@ -24,6 +24,8 @@ export interface Route {
   readonly api: string;
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
+  /** The names of its query parameters; all others are refused. @default none */
+  readonly query?: readonly string[];
   readonly handle: Handler;
 }
 
@@ -53,21 +55,39 @@ const openapi: Handler = async (_deps, call) => {
 
 export const routes: readonly Route[] = [
   { api: 'createTopic', method: 'POST', path: '/v1/topics', handle: createTopic },
-  { api: 'listTopics', method: 'GET', path: '/v1/topics', handle: listTopics },
+  { api: 'listTopics', method: 'GET', path: '/v1/topics', query: ['limit', 'after'], handle: listTopics },
   { api: 'describeTopic', method: 'GET', path: '/v1/topics/:topic', handle: describeTopic },
   { api: 'alterTopic', method: 'PATCH', path: '/v1/topics/:topic', handle: alterTopic },
   { api: 'deleteTopic', method: 'DELETE', path: '/v1/topics/:topic', handle: deleteTopic },
   { api: 'produceRecords', method: 'POST', path: '/v1/topics/:topic/records', handle: produceRecords },
   { api: 'produceBatches', method: 'POST', path: '/v1/topics/:topic/batches', handle: produceBatches },
-  { api: 'fetchRecords', method: 'GET', path: '/v1/topics/:topic/partitions/:partition/records', handle: fetchOne },
+  {
+    api: 'fetchRecords',
+    method: 'GET',
+    path: '/v1/topics/:topic/partitions/:partition/records',
+    query: ['offset', 'maxBytes', 'minBytes', 'maxWaitMs'],
+    handle: fetchOne,
+  },
   { api: 'fetchPartitions', method: 'POST', path: '/v1/topics/:topic/fetch', handle: fetchMany },
-  { api: 'listOffsets', method: 'GET', path: '/v1/topics/:topic/partitions/:partition/offsets', handle: listOffsets },
+  {
+    api: 'listOffsets',
+    method: 'GET',
+    path: '/v1/topics/:topic/partitions/:partition/offsets',
+    query: ['timestamp'],
+    handle: listOffsets,
+  },
   { api: 'createProducer', method: 'POST', path: '/v1/producers', handle: createProducer },
   { api: 'heartbeat', method: 'POST', path: '/v1/groups/:group/heartbeat', handle: heartbeat },
   { api: 'commitOffsets', method: 'POST', path: '/v1/groups/:group/offsets', handle: commitOffsets },
-  { api: 'fetchGroupOffsets', method: 'GET', path: '/v1/groups/:group/offsets', handle: fetchGroupOffsets },
+  {
+    api: 'fetchGroupOffsets',
+    method: 'GET',
+    path: '/v1/groups/:group/offsets',
+    query: ['topic'],
+    handle: fetchGroupOffsets,
+  },
   { api: 'resetGroupOffsets', method: 'POST', path: '/v1/groups/:group/offsets/reset', handle: resetGroupOffsets },
-  { api: 'listGroups', method: 'GET', path: '/v1/groups', handle: listGroups },
+  { api: 'listGroups', method: 'GET', path: '/v1/groups', query: ['limit', 'after'], handle: listGroups },
   { api: 'describeGroup', method: 'GET', path: '/v1/groups/:group', handle: describeGroup },
   { api: 'deleteGroup', method: 'DELETE', path: '/v1/groups/:group', handle: deleteGroup },
   { api: 'openapi', method: 'GET', path: '/v1/openapi.json', handle: openapi },

@@ -139,6 +139,35 @@ describe('the app', () => {
     }
   });
 
+  // A group was deleted by `DELETE /v1/groups/billing?topic=orders`: paths that read no parameter took any.
+  it.each(routes)('refuses a query parameter that $method $path does not have', async ({ method, path, query }) => {
+    await using door = openApp();
+    const target = path.replace(':topic', 'orders').replace(':partition', '0').replace(':group', 'billing');
+    const known = query?.join(', ') ?? 'none';
+    for (const given of ['?surprise=1', '?offset=0&surprise=']) {
+      const { json } = await door.call(method, target + given);
+      expect(json).toMatchObject({ status: 400, code: 'INVALID_REQUEST', effect: 'none' });
+      expect(json.detail).toMatch(/^query parameter "(surprise|offset)" is not known here; use /);
+      expect(json.detail).toContain(`; use ${known}`);
+    }
+  });
+
+  it('does nothing of what a request asks for that it refuses for its query', async () => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    expect((await door.call('DELETE', '/v1/topics/orders?force=1')).status).toBe(400);
+    expect((await door.call('HEAD', '/v1/topics/orders?x=1')).status).toBe(400);
+    expect((await door.call('HEAD', '/v1/topics/orders')).status).toBe(200);
+    expect((await door.call('GET', '/v1/topics/orders?')).status).toBe(200);
+  });
+
+  it('takes a parameter without a value for none, and a path that is not there for what it is', async () => {
+    await using door = openApp();
+    expect((await door.call('GET', '/v1/topics?limit=&after=')).json).toEqual({ topics: [] });
+    expect((await door.call('GET', '/v1/streams?x=1')).status).toBe(404);
+    expect((await door.call('PUT', '/v1/topics?x=1')).status).toBe(405);
+  });
+
   it('says that it is well', async () => {
     await using door = openApp();
     expect((await door.call('GET', '/v1/health')).json).toEqual({ status: 'ok' });
@@ -159,6 +188,12 @@ describe('the OpenAPI document', () => {
     );
     expect(described.sort()).toEqual(served.sort());
     expect(Object.keys(operations).sort()).toEqual(routes.map(({ api }) => api).sort());
+    for (const { api, query } of routes) expect(query, api).toEqual(parametersOf(api));
+
+    function parametersOf(api: string): string[] | undefined {
+      const schema = operations[api]?.query;
+      return schema && Object.keys(schema.shape);
+    }
   });
 
   it('refers to nothing that is not in it', async () => {

@@ -399,7 +399,11 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
       ({ call }) => call('GET', `/v1/groups?limit=${groupsPageMax + 1}`),
       /^limit 1001: is not from 1 to 1000$/,
     ],
-    ['a filter that is not known', ({ call }) => call('GET', `${offsets}?topics=orders`), /^query: .*"topics"$/],
+    [
+      'a filter that is not known',
+      ({ call }) => call('GET', `${offsets}?topics=orders`),
+      'query parameter "topics" is not known here; use topic',
+    ],
   ],
 };
 

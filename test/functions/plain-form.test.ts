@@ -92,7 +92,7 @@ test('an event of no form is refused with what the function takes', async () => 
 test('a wrong member is named, and none is dropped in silence', async () => {
   await using functions = openMemoryFunctions();
   await functions.invoke('topics', readEvent('plain-create'));
-  const refusal = async (name: 'produce' | 'fetch' | 'topics', event: unknown) =>
+  const refusal = async (name: 'produce' | 'fetch' | 'topics' | 'group', event: unknown) =>
     await functions.invoke(name, event).catch((error: Error) => `${error.name}: ${error.message}`);
   expect(await refusal('produce', { topic: 'a/b', records: [] })).toMatch(/^INVALID_TOPIC_EXCEPTION.*"a\/b"/);
   expect(await refusal('produce', { topic: 'orders', records: [{ valeu: 1 }] })).toMatch(/^INVALID_REQUEST.*valeu/);
@@ -102,4 +102,15 @@ test('a wrong member is named, and none is dropped in silence', async () => {
   expect(await refusal('fetch', { topic: 'orders', partition: 0, partitions: [] })).toMatch(/^INVALID_REQUEST/);
   expect(await refusal('topics', { action: 'alter', topic: 'orders', config: {}, force: true })).toMatch(/force/);
   expect(await refusal('topics', { action: 'list', limit: 0 })).toMatch(/^INVALID_REQUEST: limit/);
+  const notKnown = /^INVALID_REQUEST: query parameter "topic" is not known here; use none/;
+  const ofGroup = { group: 'billing', topic: 'orders' };
+  await functions.invoke('group', {
+    action: 'commit',
+    group: 'billing',
+    offsets: [{ topic: 'orders', partition: 0, offset: 0 }],
+  });
+  expect(await refusal('group', { action: 'delete', ...ofGroup })).toMatch(notKnown);
+  expect(await refusal('group', { action: 'delete', group: 'billing', topic: '' })).toMatch(notKnown);
+  expect(await refusal('group', { action: 'describe', ...ofGroup })).toMatch(notKnown);
+  expect((await functions.invoke('group', { action: 'offsets', ...ofGroup })).offsets).toHaveLength(1);
 });
