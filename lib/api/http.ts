@@ -124,7 +124,7 @@ const noQuery = {};
 
 /**
  * The query by name. Every request goes through this before its handler, so that a path without parameters refuses them too.
- * INVALID_REQUEST for what is not `known`; `?after=` means the same as no `after` at all.
+ * INVALID_REQUEST for what is not `known` or is given twice; `?after=` means the same as no `after` at all.
  */
 export function parseQuery(url: string, known: readonly string[]): Readonly<Record<string, string>> {
   const text = /\?([^#]*)/.exec(url)?.[1];
@@ -132,6 +132,7 @@ export function parseQuery(url: string, known: readonly string[]): Readonly<Reco
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(text)) {
     if (!known.includes(name)) throw refused(name, `is not known here; use ${known.join(', ') || 'none'}`);
+    if (given.has(name)) throw refused(name, 'is given more than once');
     given.set(name, value);
   }
   return Object.fromEntries([...given].filter(([, value]) => value !== ''));

@@ -161,6 +161,18 @@ describe('the app', () => {
     expect((await door.call('GET', '/v1/topics/orders?')).status).toBe(200);
   });
 
+  // `?topic=orders&topic=payments` read the offsets of orders alone, and told nobody.
+  it.each([
+    ['/v1/groups/billing/offsets?topic=orders&topic=payments', 'topic'],
+    ['/v1/topics?limit=1&after=a&limit=1', 'limit'],
+    ['/v1/topics?after=&after=a', 'after'],
+  ])('refuses %s, which gives a parameter twice', async (path, name) => {
+    await using door = openApp();
+    const { json } = await door.call('GET', path);
+    expect(json).toMatchObject({ status: 400, code: 'INVALID_REQUEST', effect: 'none' });
+    expect(json.detail).toBe(`query parameter "${name}" is given more than once`);
+  });
+
   it('takes a parameter without a value for none, and a path that is not there for what it is', async () => {
     await using door = openApp();
     expect((await door.call('GET', '/v1/topics?limit=&after=')).json).toEqual({ topics: [] });
