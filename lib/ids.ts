@@ -63,7 +63,12 @@ function notAllowed(field: string, value: unknown): LogError {
   );
 }
 
-const seenAs = (value: unknown) => (typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : typeof value);
+function seenAs(value: unknown): string {
+  if (typeof value !== 'string') return typeof value;
+  const length = value.length > seenLengthMax ? ` of ${value.length} characters` : '';
+  return `${JSON.stringify(value.slice(0, seenLengthMax))}${length}`;
+}
+const seenLengthMax = 80;
 
 /** Kafka's rule (`Topic.java`): 1 to 249 of a-z A-Z 0-9 . _ -, and neither "." nor "..". */
 export function parseTopicName(value: unknown): TopicName {

@@ -176,10 +176,11 @@ function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: s
   );
 }
 
-/** A number, or a short text. What is larger would not help, and what is absent the message tells. */
+/** A number, or a short text; of what is larger its length. What is absent the message tells. */
 function seen(input: unknown): string {
-  const isTold = typeof input === 'number' || (typeof input === 'string' && input.length <= seenLengthMax);
-  return isTold ? ` ${JSON.stringify(input)}` : '';
+  if (Array.isArray(input)) return ` of ${input.length} items`;
+  if (typeof input === 'string' && input.length > seenLengthMax) return ` of ${input.length} characters`;
+  return typeof input === 'number' || typeof input === 'string' ? ` ${JSON.stringify(input)}` : '';
 }
 const seenLengthMax = 80;
 

@@ -277,7 +277,7 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
     [
       'a name that is too long',
       ({ call }) => call('POST', `/v1/groups/${'x'.repeat(250)}/heartbeat`, { memberEpoch: 0, topics: ['orders'] }),
-      /^group id "x+" is not allowed; use 1 to 249/,
+      /^group id "x{80}" of 250 characters is not allowed; use 1 to 249/,
     ],
     ['a page after it', ({ call }) => call('GET', '/v1/groups?after=a%20b'), /^group id "a b" is not allowed/],
   ],
@@ -328,6 +328,11 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
       'owned[0].topicId "x": is not a UUID',
     ],
     [
+      'a topic id that is too long to be told',
+      ({ commit }) => commit({ ...entry, topicId: 'x'.repeat(81) }, m1),
+      'offsets[0].topicId of 81 characters: is not a UUID',
+    ],
+    [
       'a session timeout that is too short',
       ({ join }) => join('m2', { sessionTimeoutMs: 5_999 }),
       /^sessionTimeoutMs 5999: .*>=6000$/,
@@ -350,7 +355,7 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
     [
       'more topics than a member may subscribe to',
       ({ join }) => join('m2', { topics: numbers(subscribedTopicsMax + 1).map((index) => `t${index}`) }),
-      /^topics: .*<=1000 items$/,
+      /^topics of 1001 items: .*<=1000 items$/,
     ],
     ['a key that is not known', ({ join }) => join('m2', { server: 1 }), 'body: unrecognized key: "server"'],
     [
@@ -358,11 +363,11 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
       ({ beat }) => beat({ memberId: 'm1', memberEpoch: -2 }),
       'member m1 of group billing has no instance id; only a static member leaves for a while',
     ],
-    ['a commit of nothing', ({ commit }) => commit([], m1), /^offsets: .*>=1 items$/],
+    ['a commit of nothing', ({ commit }) => commit([], m1), /^offsets of 0 items: .*>=1 items$/],
     [
       'a commit of too much',
       ({ commit }) => commit(numbers(commitOffsetsMax + 1).map(() => entry)),
-      /^offsets: .*<=10000 items$/,
+      /^offsets of 10001 items: .*<=10000 items$/,
     ],
     ['a negative offset', ({ commit }) => commit({ ...entry, offset: -1 }, m1), /^offsets\[0\].offset -1: .*>=0$/],
     [
@@ -393,7 +398,11 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
     ['a reset to before all time', ({ reset }) => reset({ to: -1 }), /^to -1: .*>=0$/],
     ['a reset by half a record', ({ reset }) => reset({ to: { shift: 0.5 } }), /^to: use "earliest", .*"shift"/],
     ['a reset to no place', ({ reset }) => reset({}), /^to: use "earliest", .*"shift"/],
-    ['a reset of no partition', ({ reset }) => reset({ to: 'latest', partitions: [] }), /^partitions: .*>=1 items$/],
+    [
+      'a reset of no partition',
+      ({ reset }) => reset({ to: 'latest', partitions: [] }),
+      /^partitions of 0 items: .*>=1 items$/,
+    ],
     [
       'a page that is too long',
       ({ call }) => call('GET', `/v1/groups?limit=${groupsPageMax + 1}`),
