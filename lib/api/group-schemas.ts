@@ -65,7 +65,7 @@ export const commitOffsetsBody = z
           topicId: topicId.optional(),
           partition,
           offset: committedOffset,
-          metadata: metadata.optional(),
+          metadata: metadata.refine(isWellFormed, 'holds half of a surrogate pair, which has no UTF-8 form').optional(),
         }),
       )
       .min(1)
@@ -74,6 +74,11 @@ export const commitOffsetsBody = z
   .refine((body) => (body.memberId === undefined) === (body.memberEpoch === undefined), {
     message: 'gives one of memberId and memberEpoch, which belong together',
   });
+
+/** It is stored as UTF-8, in which half of a pair comes back as another character. */
+function isWellFormed(text: string): boolean {
+  return text.isWellFormed();
+}
 
 export const commitOffsetsAnswer = z.object({
   results: z.array(z.union([z.object({ topic, partition }), z.object({ topic, partition, ...problemMembers })])),

@@ -380,6 +380,12 @@ const refusals: Readonly<Record<string, readonly Refusal[]>> = {
       ({ commit }) => commit(entry, { memberEpoch: 1 }),
       'body: gives one of memberId and memberEpoch, which belong together',
     ],
+    // It came back as another character than it was committed with.
+    [
+      'metadata that is no text',
+      ({ commit }) => commit({ ...entry, metadata: 'a\ud800b' }, m1),
+      'offsets[0].metadata "a\\ud800b": holds half of a surrogate pair, which has no UTF-8 form',
+    ],
     [
       'a commit that names a partition twice',
       ({ commit }) => commit([entry, entry], m1),

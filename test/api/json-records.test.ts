@@ -25,6 +25,7 @@ describe('a JSON record', () => {
     [{ value: 12 }, Buffer.from('12')],
     [{ value: true }, Buffer.from('true')],
     [{ value: [1, { a: null }] }, Buffer.from('[1,{"a":null}]')],
+    [{ value: { '\ud800': '\udc00' } }, Buffer.from('{"\\ud800":"\\udc00"}')],
     [{ value: null }, null],
     [{}, null],
     [{ valueBase64: '' }, Buffer.alloc(0)],

@@ -149,6 +149,8 @@ describe('produce of JSON records', () => {
     ['Base64 with stray bits', { records: [{ valueBase64: 'dh==' }] }],
     ['URL-safe Base64', { records: [{ valueBase64: '_-8=' }] }],
     ['half a surrogate pair', { records: [{ value: '\ud800' }] }],
+    ['half a surrogate pair in a key', { records: [{ key: 'a\udc00', value: 'v' }] }],
+    ['half a surrogate pair in a header', { records: [{ headers: [['name', '\ud800v']] }] }],
     ['half a surrogate pair in a header name', { records: [{ headers: [['\udc00', 'v']] }] }],
     ['a header that is no pair', { records: [{ headers: [['name']] }] }],
     ['a header value that is a number', { records: [{ headers: [['name', 1]] }] }],
