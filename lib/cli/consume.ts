@@ -45,7 +45,7 @@ export function addConsumeCommand(program: Command): void {
     .addOption(
       new Option('-g, --group <id>', 'read as a member of this group, from what it has committed')
         .argParser(parseGroupArgument)
-        .conflicts(['partition', 'progress']),
+        .conflicts('partition'),
     )
     .option('--instance <id>', 'with --group: a name that survives restarts of this member', parseInstanceArgument)
     .option('--follow', 'at the end, wait for more until Ctrl-C')
@@ -90,6 +90,8 @@ async function runConsume(topic: TopicName, options: ConsumeOptions): Promise<vo
     throw new UsageError('--instance is for members; give --group too');
   const format = await chooseFormat(options);
   if (group !== undefined) {
+    // No conflict of the options themselves, since that would hold for --no-progress too.
+    if (options.progress) throw new UsageError('--progress has no meaning with --group');
     if (from.kind === 'offset' || from.kind === 'last') {
       throw new UsageError('with --group, --from takes earliest, latest or a time; see "millrace groups reset"');
     }

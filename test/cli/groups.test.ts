@@ -31,7 +31,7 @@ async function makeTopic(): Promise<{ topic: string; group: string }> {
 test('a member goes on where the one before it ended, and says what it was assigned', async () => {
   const { topic, group } = await makeTopic();
   const consume = (...args: string[]) => cli(['consume', topic, '--group', group, ...args]);
-  const first = await consume('--max', '4');
+  const first = await consume('--max', '4', '--no-progress');
   expect(first).toMatchObject({ exitCode: 0, stdout: 'a\nb\nc\nd\n' });
   expect(first.stderr).toContain('assigned: 0\n');
   expect((await consume('--format', '%o %s\n')).stdout).toBe('4 e\n5 f\n6 g\n7 h\n8 i\n9 j\n');
@@ -113,6 +113,7 @@ test.each([
   [['consume', 'orders', '--group', 'no pe'], 'group id "no pe" is not allowed'],
   [['consume', 'orders', '--group', 'g', '--from', '41'], 'with --group, --from takes earliest, latest or a time'],
   [['consume', 'orders', '--group', 'g', '--partition', '0'], "cannot be used with option '-p, --partition"],
+  [['consume', 'orders', '--group', 'g', '--progress'], '--progress has no meaning with --group'],
   [['consume', 'orders', '--instance', 'one'], '--instance is for members; give --group too'],
   [['groups', 'reset', 'g', '--to', 'earliest'], "required option '--topic <topic>' not specified"],
   [['groups', 'reset', 'g', '--topic', 'orders', '--to', '41'], 'use earliest, latest, +10, -10, or a time'],
