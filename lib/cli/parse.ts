@@ -39,10 +39,17 @@ export function parsePlace(text: string, nowMs: number): Place {
   return { kind: 'time', timestamp };
 }
 
-/** Milliseconds since the Unix epoch, or undefined when `text` is no time. */
+/** The last moment that a Date can be. */
+const dateMsMax = 8_640_000_000_000_000;
+
+/** Milliseconds since the Unix epoch, what was before it as 0; undefined when `text` is no time. */
 export function parseTime(text: string, nowMs: number): number | undefined {
   const unix = /^@(\d+)$/.exec(text);
-  if (unix?.[1] !== undefined) return safeInteger(unix[1]);
+  if (unix?.[1] !== undefined) {
+    const timestamp = Number(unix[1]);
+    if (timestamp > dateMsMax) throw new InvalidArgumentError(`use milliseconds up to @${dateMsMax}`);
+    return timestamp;
+  }
   const relative = /^-(\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/.exec(text);
   if (relative?.[1] !== undefined) {
     const unitMs = unitsMs[relative[2] as keyof typeof unitsMs];
@@ -51,7 +58,7 @@ export function parseTime(text: string, nowMs: number): number | undefined {
   // Date.parse also takes prose such as "May 5" or "1"; only what begins as ISO 8601 does is let through.
   if (!/^\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}.*)?$/.test(text)) return undefined;
   const timestamp = Date.parse(text.replace(' ', 'T'));
-  return Number.isNaN(timestamp) ? undefined : timestamp;
+  return Number.isNaN(timestamp) ? undefined : Math.max(0, timestamp);
 }
 
 /** As `parsePlace`, plus `max` (the record with the highest timestamp); offsets make no sense here. */

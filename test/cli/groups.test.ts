@@ -116,6 +116,8 @@ test.each([
   [['consume', 'orders', '--group', 'g', '--progress'], '--progress has no meaning with --group'],
   [['consume', 'orders', '--instance', 'one'], '--instance is for members; give --group too'],
   [['groups', 'reset', 'g', '--to', 'earliest'], "required option '--topic <topic>' not specified"],
+  [['consume', 'orders', '--group', 'g', '--from', '@9000000000000000'], 'use milliseconds up to @8640000000000000'],
+  [['groups', 'reset', 'g', '--topic', 'orders', '--to', '@9000000000000000'], 'use milliseconds up to @86400'],
   [['groups', 'reset', 'g', '--topic', 'orders', '--to', '41'], 'use earliest, latest, +10, -10, or a time'],
 ])('%j exits with 2 and says why', async (args, message) => {
   const { exitCode, stdout, stderr } = await cli(args);

@@ -7,6 +7,7 @@ import {
   parseOffsetsAt,
   parsePartitionList,
   parsePlace,
+  parseResetPlace,
   parseSeparator,
   parseTime,
   parseWhole,
@@ -50,8 +51,17 @@ test.each([
   ['-1.5h', nowMs - 5_400_000],
   ['-2w', nowMs - 1_209_600_000],
   ['-9999999w', 0],
+  ['1960-01-01', 0],
+  ['@8640000000000000', 8_640_000_000_000_000],
 ])('the time %s is read', (text, timestamp) => {
   expect(parseTime(text, nowMs)).toBe(timestamp);
+});
+
+// It became a Date that is none, and the log was asked for the timestamp "NaN".
+test('milliseconds that no Date can be are refused', () => {
+  for (const parse of [parsePlace, parseResetPlace, parseOffsetsAt]) {
+    expect(() => parse('@8640000000000001', nowMs)).toThrow('use milliseconds up to @8640000000000000');
+  }
 });
 
 test('partitions are a list of numbers and ranges, and add up', () => {
