@@ -5,6 +5,7 @@ import type { GroupDescription, GroupSummary, Millrace, OffsetReset } from '../c
 import { systemClock } from '../clock.ts';
 import { confirmDelete } from './confirm.ts';
 import { addEndpointOption, type EndpointOptions, withClient } from './endpoint.ts';
+import { UsageError } from './failure.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { formatTable, note, Output } from './output.ts';
 import { parseGroupArgument, parsePartitionList, parseResetPlace, parseTopicArgument, parseWhole } from './parse.ts';
@@ -100,6 +101,7 @@ interface DescribeOptions extends JsonOptions {
 }
 
 async function describeGroup(group: string, options: DescribeOptions): Promise<void> {
+  if (options.interval !== undefined && !options.watch) throw new UsageError('--interval is for --watch; give it too');
   await withClient(options, async (log) => {
     if (!options.watch) return show(new Output(process.stdout), await log.admin.describeGroup(group), options);
     await untilInterrupted((interrupt) => watch(log, group, options, interrupt));

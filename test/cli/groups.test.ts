@@ -115,6 +115,8 @@ test.each([
   [['consume', 'orders', '--group', 'g', '--partition', '0'], "cannot be used with option '-p, --partition"],
   [['consume', 'orders', '--group', 'g', '--progress'], '--progress has no meaning with --group'],
   [['consume', 'orders', '--instance', 'one'], '--instance is for members; give --group too'],
+  [['groups', 'describe', 'g', '--interval', '5'], '--interval is for --watch; give it too'],
+  [['groups', 'list', '--interval', '5'], "unknown option '--interval'"],
   [['groups', 'reset', 'g', '--to', 'earliest'], "required option '--topic <topic>' not specified"],
   [['consume', 'orders', '--group', 'g', '--from', '@9000000000000000'], 'use milliseconds up to @8640000000000000'],
   [['groups', 'reset', 'g', '--topic', 'orders', '--to', '@9000000000000000'], 'use milliseconds up to @86400'],
