@@ -1,6 +1,6 @@
 /** `millrace consume TOPIC --group G`: records that come to one member of a group, and are committed when printed. */
 
-import type { Millrace, TopicPartition } from '../client/index.ts';
+import type { ConsumedRecord, Millrace, TopicPartition } from '../client/index.ts';
 import type { TopicName } from '../ids.ts';
 import type { Formatter } from './format.ts';
 import { note, Output } from './output.ts';
@@ -25,6 +25,8 @@ export async function consumeAsGroup(
   const output = new Output(process.stdout, () => interrupt.abort());
   // A member waits for topics that are not there yet; a person has rather mistyped one.
   await log.admin.describeTopic(topic, { signal: interrupt.signal });
+  /** By partition; not of those that were lost. */
+  const committed = new Map<number, number>();
   const consumer = log.consumer(topic, {
     group,
     ...(instance !== undefined && { instanceId: instance }),
@@ -32,10 +34,21 @@ export async function consumeAsGroup(
     follow,
     signal: interrupt.signal,
     onAssigned: (partitions) => note(`assigned: ${listOf(partitions)}`),
-    onRevoked: (partitions) => note(`revoked: ${listOf(partitions)}`),
-    onLost: (partitions, reason) => note(`lost: ${listOf(partitions)} (${reason.message})`),
+    onRevoked: (partitions) => {
+      note(`revoked: ${listOf(partitions)}`);
+      // What was handed out is committed by now.
+      for (const { partition } of partitions) {
+        const offset = consumer.position(topic, partition);
+        if (offset !== undefined) committed.set(partition, offset);
+      }
+    },
+    onLost: (partitions, reason) => {
+      note(`lost: ${listOf(partitions)} (${reason.message})`);
+      for (const { partition } of partitions) committed.delete(partition);
+    },
   });
   let recordCount = 0;
+  let last: ConsumedRecord | undefined;
   for await (const { records } of consumer.batches()) {
     const printed = records.slice(0, max - recordCount);
     for (const record of printed) {
@@ -48,11 +61,17 @@ export async function consumeAsGroup(
     if (output.isClosed) break;
     recordCount += printed.length;
     if (recordCount < max) continue;
-    const last = printed.at(-1);
+    last = printed.at(-1);
     if (last !== undefined) await consumer.commit(last);
     break;
   }
   await output.flush();
+  if (output.isClosed) return;
+  // More of this one was handed out than was wanted.
+  if (last !== undefined) committed.set(last.partition, last.offset + 1);
+  for (const [partition, offset] of [...committed].sort(([a], [b]) => a - b)) {
+    note(`partition ${partition}: committed offset ${offset}`);
+  }
 }
 
 function listOf(partitions: readonly TopicPartition[]): string {

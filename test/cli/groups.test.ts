@@ -34,6 +34,7 @@ test('a member goes on where the one before it ended, and says what it was assig
   const first = await consume('--max', '4', '--no-progress');
   expect(first).toMatchObject({ exitCode: 0, stdout: 'a\nb\nc\nd\n' });
   expect(first.stderr).toContain('assigned: 0\n');
+  expect(first.stderr).toContain('revoked: 0\npartition 0: committed offset 4\n');
   expect((await consume('--format', '%o %s\n')).stdout).toBe('4 e\n5 f\n6 g\n7 h\n8 i\n9 j\n');
   expect(await consume()).toMatchObject({ exitCode: 0, stdout: '' });
 });
@@ -61,7 +62,9 @@ test('a member that follows commits and leaves at Ctrl-C', async () => {
     ),
   );
   running.child.kill('SIGINT');
-  expect(await running.done).toMatchObject({ exitCode: 0, stdout: 'a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n' });
+  const ended = await running.done;
+  expect(ended).toMatchObject({ exitCode: 0, stdout: 'a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n' });
+  expect(ended.stderr).toContain('revoked: 0\npartition 0: committed offset 10\n');
   const { stdout } = await cli(['groups', 'describe', group, '--json']);
   const described = JSON.parse(stdout) as { state: string; members: object[]; partitions: object[] };
   expect(described).toMatchObject({ groupId: group, state: 'EMPTY', members: [] });
