@@ -23,7 +23,7 @@ const startKillEvery = 6;
 const rereadCount = 200;
 
 test('every acknowledged record survives a kill at 54 random moments, once, in order', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   const seed = Number(process.env.MILLRACE_SEED ?? Date.now() % 2 ** 31);
   const startedAt = performance.now();

@@ -16,7 +16,7 @@ describe.each<Profile>(['local', 'aws'])('the log, simulated on the %s stores', 
       const told = violations.map(({ invariant, text }) => `${invariant}: ${text}`);
       expect(told, `node test/simulation/simulate.ts --from ${seed} --seeds 1 --profile ${profile}`).toEqual([]);
     }
-  }, 120_000);
+  }, 300_000);
 
   test('has the same history, byte for byte, when a seed is run again, and another one for another seed', async () => {
     const historyOf = async (seed: number) => JSON.stringify((await simulate({ seed, profile })).history);
