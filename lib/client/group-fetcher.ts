@@ -3,7 +3,7 @@
  * answers of a partition lie here, the one at hand included.
  */
 
-import { isLogError, type LogError } from '../errors.ts';
+import { type ErrorCode, isLogError, LogError } from '../errors.ts';
 import { MiB } from '../limits.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
@@ -15,6 +15,8 @@ import { logLimits } from './transport.ts';
 const answersHeldMax = 2;
 /** Nothing more is fetched while this much waits; soft by one answer for each topic. */
 const queuedBytesMax = 32 * MiB;
+/** Where one request may not ask for all, asking for each of them once takes no longer than this when there is nothing new. */
+const roundMsMax = 2_000;
 
 export class GroupFetcher {
   readonly #deps: GroupConsumerDeps;
@@ -25,6 +27,8 @@ export class GroupFetcher {
     { readonly ended: AbortController; readonly isWhole: boolean; keys: Set<string> }
   >();
   readonly #loops = new Set<string>();
+  /** Counts the requests. */
+  #turn = 0;
   #maxBytes: number;
 
   constructor(deps: GroupConsumerDeps) {
@@ -50,17 +54,19 @@ export class GroupFetcher {
     return [...this.#deps.held].filter((one) => one.topic === topic);
   }
 
+  /** Those not asked for the longest come first: where a request may not ask for all, each has its turn. */
   #wanted(topic: string): OwnedPartition[] {
     const { held, options } = this.#deps;
     const { follow = true } = options;
     if (this.#queuedBytes() >= queuedBytesMax) return [];
-    return this.#of(topic).filter(
+    const wanted = this.#of(topic).filter(
       (one) =>
         one.state === 'active' &&
         !held.isPaused(one) &&
         (follow || !one.isAtEnd) &&
         one.queue.length + (one.isHeld ? 1 : 0) < answersHeldMax,
     );
+    return wanted.sort((a, b) => a.turn - b.turn);
   }
 
   /** What is paused does not count: it would keep the others from going on. */
@@ -107,12 +113,16 @@ export class GroupFetcher {
   /** Gives a failure of a single partition that can pass. */
   async #fetch(topic: string, asked: readonly OwnedPartition[], wantedCount: number): Promise<LogError | undefined> {
     const { follow = true, maxWaitMs = groupDefaults.maxWaitMs } = this.#deps.options;
+    const requestCount = Math.ceil(wantedCount / asked.length);
+    const waitMs = requestCount === 1 ? maxWaitMs : Math.min(maxWaitMs, Math.floor(roundMsMax / requestCount));
+    this.#turn += 1;
+    for (const one of asked) one.turn = this.#turn;
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#deps.stopped]);
     const keys = new Set(asked.map(({ key }) => key));
     this.#polls.set(topic, { ended, isWhole: asked.length === wantedCount, keys });
     const partitions = asked.map(({ partition, next }) => [partition, next] as const);
-    const wanted = { partitions, maxBytes: this.#maxBytes, maxWaitMs: follow ? maxWaitMs : 0, signal };
+    const wanted = { partitions, maxBytes: this.#maxBytes, maxWaitMs: follow ? waitMs : 0, signal };
     let answers: Awaited<ReturnType<typeof fetchBatches>>;
     try {
       answers = await fetchBatches(this.#deps.transport, topic, wanted);
@@ -122,16 +132,19 @@ export class GroupFetcher {
     } finally {
       this.#polls.delete(topic);
     }
-    let failure: LogError | undefined;
     // Where others have filled the answer, nothing is known of those behind them.
     const isEmpty = answers.every((answer) => !('error' in answer) && answer.batches.length === 0);
+    const failed: { readonly one: OwnedPartition; readonly error: LogError }[] = [];
     for (const answer of answers) {
       const one = asked.find(({ partition }) => partition === answer.partition);
       if (one === undefined || one.state !== 'active') continue;
-      if ('error' in answer) failure = (await this.#failed(one, answer.error)) ?? failure;
+      if ('error' in answer) failed.push({ one, error: answer.error });
       else this.#take(one, answer, isEmpty);
     }
     this.#deps.held.bell.ring();
+    // What the others have given is here by now, whatever becomes of these.
+    let failure: LogError | undefined;
+    for (const { one, error } of failed) failure = (await this.#failed(one, error)) ?? failure;
     return failure;
   }
 
@@ -152,8 +165,8 @@ export class GroupFetcher {
     const nowMs = this.#deps.clock.nowMs();
     one.failingSinceMs ??= nowMs;
     // Of a topic that was deleted the group hears within a minute.
-    if (!error.retriable || nowMs - one.failingSinceMs >= failingMsMax) throw error;
-    return error;
+    if (error.retriable && nowMs - one.failingSinceMs < failingMsMax) return error;
+    throw new LogError<ErrorCode>(error.code, error.message, { retriable: false, cause: error });
   }
 
   /** Where `from` begins. */

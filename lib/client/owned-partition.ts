@@ -27,6 +27,8 @@ export class OwnedPartition implements TopicPartition {
   done: number | undefined;
   committed: number | undefined;
   readonly queue: FetchedPartition[] = [];
+  /** The number of the last request that asked for it. */
+  turn = 0;
   /** Since when it has failed while others answered. */
   failingSinceMs: number | undefined;
 

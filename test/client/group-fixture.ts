@@ -3,7 +3,13 @@
 import { onTestFinished } from 'vitest';
 import { createApp } from '../../lib/api/app.ts';
 import { LogError, Millrace } from '../../lib/client/index.ts';
-import { makeTransport, type Transport, type TransportRequest } from '../../lib/client/transport.ts';
+import {
+  logLimits,
+  makeTransport,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from '../../lib/client/transport.ts';
 import { directTransport } from '../../lib/client/transport-direct.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
 import { invokeTransport } from '../../lib/client/transport-invoke.ts';
@@ -43,8 +49,16 @@ export interface TestClient {
   failNext(pathEnd: string, error: LogError, options?: { readonly isApplied?: boolean }): void;
 }
 
+export interface TestClientOptions {
+  /** Stands before the log: sends the request on, or does not, or late. */
+  readonly through?: (request: TransportRequest, log: Transport) => Promise<TransportResponse>;
+  readonly clock?: Clock;
+  /** Less than the way to the log takes. */
+  readonly fetchPartitionsMax?: number;
+}
+
 export interface GroupWorld {
-  openClient(): TestClient;
+  openClient(options?: TestClientOptions): TestClient;
   /** A topic with values 0 to `count`, spread evenly. */
   fill(topic: string, partitions: number, count: number): Promise<void>;
   /** As its session's end would. */
@@ -70,7 +84,7 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
       : invokeTransport({ ...functions, client: lambda }, systemClock);
   };
 
-  function openClient(): TestClient {
+  function openClient({ through, clock: clientClock = clock, ...limits }: TestClientOptions = {}): TestClient {
     let isDead = false;
     let isClosed = false;
     const sent: TransportRequest[] = [];
@@ -86,14 +100,14 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
         const index = failures.findIndex(({ pathEnd }) => request.path.endsWith(pathEnd));
         const [failure] = index === -1 ? [] : failures.splice(index, 1);
         if (failure?.isApplied !== false) {
-          const answer = await inner(request);
+          const answer = await (through === undefined ? inner(request) : through(request, inner));
           if (failure === undefined) return answer;
         }
         throw failure.error;
       };
-      return makeTransport(inner.endpoint, send, close, inner.limits);
+      return makeTransport(inner.endpoint, send, close, { ...(inner.limits ?? logLimits), ...limits });
     };
-    const client = new Millrace({ transport: meddled(open()), clock });
+    const client = new Millrace({ transport: meddled(open()), clock: clientClock });
     // One that is dead cannot say goodbye.
     onTestFinished(async () => (isDead ? undefined : client.close()));
     return {
@@ -134,10 +148,16 @@ export async function openGroupWorld(door: GroupDoor): Promise<GroupWorld> {
   return { openClient, fill, throwOut, join };
 }
 
+/** The JSON of a request. */
+export function bodyOf({ body = [] }: TransportRequest): Record<string, unknown> {
+  return JSON.parse(Buffer.concat(body).toString() || '{}') as Record<string, unknown>;
+}
+
 /** Of the first consumer of a client. */
 export function memberIdOf({ sent }: TestClient): string {
   const heartbeat = sent.find(({ path }) => path.endsWith('/heartbeat'));
-  return (JSON.parse(Buffer.concat(heartbeat?.body ?? []).toString()) as { memberId: string }).memberId;
+  if (heartbeat === undefined) throw new Error('no heartbeat was sent');
+  return String(bodyOf(heartbeat).memberId);
 }
 
 /** Waits until it is true, for ten seconds at most. */

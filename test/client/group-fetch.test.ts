@@ -1,0 +1,74 @@
+/** How a member of a group fetches what it has: all of it in turn, and nothing held back because of another partition. */
+
+import { expect, test } from 'vitest';
+import { partitionsHeader } from '../../lib/wire.ts';
+import { clock, openGroupWorld, until } from './group-fixture.ts';
+
+// A request names so many partitions at most, and it was always the same ones: those behind them were never read while the
+// first had nothing new.
+test('with more partitions than one request may ask for, the last of them is read as well, and soon', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 5, 0);
+  const { client, sent } = world.openClient({ fetchPartitionsMax: 2 });
+  const seen: string[] = [];
+  const consumer = client.consumer('orders', { group: 'billing', maxWaitMs: 30_000 });
+  const done = consumer.each(({ partition, valueText }) => void seen.push(`${partition} ${valueText}`));
+  await until(() => consumer.assignment.length === 5, 'it has all');
+  await clock.sleep(5_000);
+  const sentAtMs = clock.nowMs();
+  const producer = client.producer('orders');
+  for (const partition of [4, 0, 4]) {
+    const count = seen.length;
+    await producer.send({ value: 'new', partition });
+    await until(() => seen.length > count, 'it is read');
+  }
+  expect(seen).toEqual(['4 new', '0 new', '4 new']);
+  expect(clock.nowMs() - sentAtMs).toBeLessThan(20_000);
+  await clock.sleep(10_000);
+  // All in turn, and not without a pause.
+  const fetches = sent.filter(({ path }) => path.endsWith('/fetch'));
+  expect(fetches.length).toBeLessThan(80);
+  await consumer.close();
+  await done;
+});
+
+// What one partition failed with was thrown before the answers of those behind it were looked at, and counted as a failure of
+// all for two more minutes.
+test('a partition that fails for two minutes ends its consumer, and until then the others are read', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 2, 2);
+  let isFailing = false;
+  const { client } = world.openClient({
+    through: async (request, log) => {
+      const answer = await log(request);
+      if (!isFailing || !request.path.endsWith('/fetch')) return answer;
+      const failing = (entries: string | undefined) => entries?.replace(/(^|,)(0:[^,]*)/, '$1$2:KAFKA_STORAGE_ERROR');
+      const header = (name: string) => (name === partitionsHeader ? failing(answer.header(name)) : answer.header(name));
+      return { ...answer, header };
+    },
+  });
+  let lastMs = 0;
+  const consumer = client.consumer('orders', { group: 'billing', maxWaitMs: 1_000 });
+  const done = consumer.each(() => {
+    lastMs = clock.nowMs();
+  });
+  const ended = done.catch((error) => error);
+  await until(() => lastMs > 0, 'it reads');
+  isFailing = true;
+  const failingSinceMs = clock.nowMs();
+  const feeding = new AbortController();
+  const feed = async () => {
+    const producer = world.openClient().client.producer('orders');
+    for (; !feeding.signal.aborted; await clock.sleep(2_000, feeding.signal)) {
+      await producer.send({ value: 'more', partition: 1 });
+    }
+  };
+  const fed = feed();
+  expect(await ended).toMatchObject({ code: 'KAFKA_STORAGE_ERROR' });
+  const endedAtMs = clock.nowMs();
+  feeding.abort();
+  await fed;
+  expect(endedAtMs - failingSinceMs).toBeGreaterThan(115_000);
+  expect(endedAtMs - failingSinceMs).toBeLessThan(180_000);
+  expect(endedAtMs - lastMs).toBeLessThan(30_000);
+});
