@@ -31,6 +31,7 @@ import {
   type TopicPartition,
 } from './group-options.ts';
 import { HeldPartitions } from './held-partitions.ts';
+import { watchProcessing } from './processing-watch.ts';
 
 export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   readonly group: string;
@@ -42,6 +43,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   readonly #handOver: GroupHandOver;
   readonly #heartbeats: GroupHeartbeats;
   readonly #deliveries: GroupDeliveries;
+  readonly #watch: () => Promise<void>;
   /** Nothing is handed out any more. */
   readonly #stopping = new AbortController();
   /** Nothing is done any more but the last commit and to leave. */
@@ -75,6 +77,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     this.#handOver = new GroupHandOver(parts, this.#commits, fetcher);
     this.#heartbeats = new GroupHeartbeats(parts, subscription, this.#handOver);
     this.#deliveries = new GroupDeliveries(parts, this.#heartbeats, () => this.#stop());
+    this.#watch = () => watchProcessing(parts);
     for (const signal of [options.signal, deps.closing]) {
       if (signal?.aborted) this.#stop();
       signal?.addEventListener('abort', () => this.#stop(), { signal: this.#leaving.signal });
@@ -216,6 +219,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     if (this.#stopping.signal.aborted) return;
     this.#deps.busy.add(this.#busy);
     this.#staying = this.#heartbeats.run().catch((error) => this.#fail(error));
+    this.#watch().catch((error) => this.#fail(error));
     if (this.#options.autoCommit !== false) this.#commits.run().catch((error) => this.#fail(error));
   }
 

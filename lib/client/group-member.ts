@@ -7,7 +7,6 @@ import { jsonContentType, problemToError } from '../wire.ts';
 import { callJson, errorOf, parseBody, requestTimeoutMs } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { type GroupConsumerOptions, groupDefaults, type TopicPartition } from './group-options.ts';
-import { Bell } from './owned-partition.ts';
 
 /** By topic; each partition once. */
 export type Assignment = readonly {
@@ -41,9 +40,6 @@ export function isGone(error: unknown): boolean {
 
 export class GroupMember {
   readonly sessionTimeoutMs: number;
-  /** Rung when the next heartbeat should not wait; `isDue` until it is sent. */
-  readonly due = new Bell();
-  isDue = false;
   readonly #deps: ClientDeps;
   readonly #options: GroupConsumerOptions;
   readonly #memberId: string;
@@ -56,6 +52,7 @@ export class GroupMember {
   #heardMs = Number.NEGATIVE_INFINITY;
   #mustTellOwned = false;
   #toldTopics: readonly string[] = [];
+  #due = new AbortController();
 
   constructor(deps: ClientDeps, options: GroupConsumerOptions) {
     this.#deps = deps;
@@ -78,10 +75,15 @@ export class GroupMember {
     return this.isMember && this.#deps.clock.nowMs() - this.#heardMs < this.sessionTimeoutMs;
   }
 
+  /** Aborted when the next heartbeat should not wait; another one once that is sent. */
+  get due(): AbortSignal {
+    return this.#due.signal;
+  }
+
   /** Something was given up: the next heartbeat says what is left. */
   tellOwned(): void {
     this.#mustTellOwned = true;
-    this.#hurry();
+    this.#due.abort();
   }
 
   /** It has nothing any more; the next heartbeat joins. */
@@ -89,16 +91,11 @@ export class GroupMember {
     this.#epoch = 0;
     this.#life += 1;
     this.#mustTellOwned = false;
-    this.#hurry();
-  }
-
-  #hurry(): void {
-    this.isDue = true;
-    this.due.ring();
+    this.#due.abort();
   }
 
   async heartbeat(topics: readonly string[], owned: () => Assignment, signal: AbortSignal): Promise<HeartbeatReply> {
-    this.isDue = false;
+    this.#due = new AbortController();
     const sentAtMs = this.#deps.clock.nowMs();
     const life = this.#life;
     const isToldTopics = String(topics) === String(this.#toldTopics);
@@ -111,7 +108,7 @@ export class GroupMember {
     this.#mustTellOwned = false;
     this.#hasJoined = true;
     try {
-      const timeoutMs = Math.ceil(this.sessionTimeoutMs / 3);
+      const timeoutMs = Math.min(requestTimeoutMs, Math.ceil(this.sessionTimeoutMs / 3));
       const reply = await this.#send(this.#epoch, json, { signal, timeoutMs });
       if (life !== this.#life) return { heartbeatIntervalMs: 0 };
       this.#epoch = reply.memberEpoch;
