@@ -1,6 +1,6 @@
 /** Remembers in the group how far its member is: what is done and was not committed yet. */
 
-import type { LogError } from '../errors.ts';
+import { isLogError, type LogError } from '../errors.ts';
 import { failingMsMax, type GroupConsumerDeps, retrying } from './group-consumer-deps.ts';
 import { isFencing, isGone } from './group-member.ts';
 import { groupDefaults } from './group-options.ts';
@@ -28,28 +28,50 @@ export class GroupCommits {
     }
   }
 
-  /** One at a time: of two on their way nobody knows which is taken last. Throws when one of them is refused. */
+  /** All that is done of these. Throws when one of them is refused. */
   commit(partitions: readonly OwnedPartition[]): Promise<void> {
-    const committed = this.#last.then(() => this.#commitDone(partitions));
+    return this.#inTurn(() => this.#commit(partitions.map((one) => ({ one, offset: one.done }))));
+  }
+
+  /** `offset` of one, whatever is done of it. */
+  commitUpTo(one: OwnedPartition, offset: number): Promise<void> {
+    return this.#inTurn(() => this.#commit([{ one, offset }]));
+  }
+
+  /** One at a time: of two on their way nobody knows which is taken last. */
+  #inTurn(commit: () => Promise<void>): Promise<void> {
+    const committed = this.#last.then(commit);
     this.#last = committed.catch(() => {});
     return committed;
   }
 
-  async #commitDone(partitions: readonly OwnedPartition[]): Promise<void> {
-    const { member } = this.#deps;
-    const dirty = partitions.flatMap((one) => {
-      const offset = one.state === 'gone' ? undefined : one.offsetToCommit;
-      return offset === undefined ? [] : [{ one, offset }];
+  async #commit(
+    wanted: readonly { readonly one: OwnedPartition; readonly offset: number | undefined }[],
+  ): Promise<void> {
+    const { member, held } = this.#deps;
+    const dirty = wanted.flatMap(({ one, offset }) => {
+      const isMine = one.state !== 'gone' && one.state !== 'stale';
+      return isMine && offset !== undefined && offset !== one.committed ? [{ one, offset }] : [];
     });
     if (dirty.length === 0 || !member.isMember) return;
     const offsets = dirty.map(({ one, offset }) => ({ ...one.place, topicId: one.topicId, offset }));
     const results = await member.commit(offsets);
     let failure: LogError | undefined;
+    let isAnyStale = false;
     for (const [index, { one, offset }] of dirty.entries()) {
       const error = results[index];
       if (error === undefined) one.committed = offset;
       // Of a topic that was deleted there is nothing to remember; the group hears of it within a minute.
       else if (!isGone(error)) failure = isFencing(failure) ? failure : error;
+      else if (isLogError(error, 'UNKNOWN_TOPIC_ID') && one.state === 'active') {
+        // Fetches name the topic: what comes from now on is the new one's, and belongs to partitions that are yet to come.
+        one.stop('stale');
+        isAnyStale = true;
+      }
+    }
+    if (isAnyStale) {
+      member.tellOwned();
+      held.changed();
     }
     if (failure === undefined) return;
     if (isFencing(failure)) this.#onFenced(failure);

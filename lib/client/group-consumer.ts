@@ -48,13 +48,15 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   readonly #stopping = new AbortController();
   /** Nothing is done any more but the last commit and to leave. */
   readonly #leaving = new AbortController();
-  readonly #busy = { flush: () => this.close() };
+  readonly #busy = { flush: () => this.#close() };
   #mode: 'idle' | 'iterates' | 'handles' = 'idle';
   #failure: { readonly error: unknown } | undefined;
   readonly #failed = Promise.withResolvers<void>();
   #staying: Promise<void> = Promise.resolve();
   #handlers: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
+  /** Nothing is this member's any more, and nothing will be. */
+  #hasLeft = false;
 
   constructor(deps: ClientDeps, subscription: Subscription, options: GroupConsumerOptions) {
     checkGroupConsumer(subscription, options);
@@ -123,29 +125,55 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
 
   /**
    * Remembers in the group how far this member is: up to `last` and with it; without it all that is done, which in a loop is
-   * all that was handed out. Throws when the log refuses: STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID when the partitions are lost.
+   * all that was handed out, and in a callback all but what is at hand. With `autoCommit` what is done beyond `last` is
+   * remembered too. Throws when the log refuses, or what was to be committed is another's already, or this consumer has left:
+   * STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID.
    */
   async commit(last?: ConsumedRecord | ConsumedBatch): Promise<void> {
-    if (last === undefined) {
-      if (this.#mode === 'iterates') for (const { one } of this.#held.atHand) one.done = one.handed;
-      return this.#commits.commit([...this.#held]);
+    if (last !== undefined) return await this.#commitUpTo(last);
+    // A callback runs beside whoever has the record at hand, and cannot know whether that is done.
+    const atHand = this.#handOver.isInCallback ? [] : this.#held.atHand.map(({ one }) => one);
+    if (this.#mode === 'iterates') for (const one of atHand) one.done = one.handed;
+    await this.#commits.commit([...this.#held]);
+    const lost = atHand.find(({ state, done, committed }) => state === 'gone' && done !== committed);
+    if (lost !== undefined || this.#hasLeft) throw this.#notMine(lost);
+  }
+
+  async #commitUpTo(last: ConsumedRecord | ConsumedBatch): Promise<void> {
+    const offset = 'nextOffset' in last ? last.nextOffset : last.offset + 1;
+    const one = this.#held.find(last.topic, last.partition);
+    if (one?.done === undefined) throw this.#notMine(last);
+    if (this.#options.autoCommit === false) {
+      await this.#commits.commitUpTo(one, offset);
+    } else {
+      one.done = Math.max(one.done, offset);
+      await this.#commits.commit([one]);
     }
-    const { topic, partition } = last;
-    const nextOffset = 'nextOffset' in last ? last.nextOffset : last.offset + 1;
-    const found = this.#held.find(topic, partition);
-    if (found?.done === undefined) {
-      const message = `partition ${partition} of topic ${topic} is not this member's, group ${this.group} has given it to another`;
-      throw new LogError('STALE_MEMBER_EPOCH', message);
-    }
-    found.done = Math.max(found.done, nextOffset);
-    await this.#commits.commit([found]);
+    // Lost before it was its turn to be committed.
+    if (one.state === 'gone' && (one.committed ?? 0) < offset) throw this.#notMine(last);
+  }
+
+  #notMine(one: TopicPartition | undefined): LogError {
+    const message =
+      one === undefined || this.#hasLeft
+        ? `this consumer has left group ${this.group} and can commit nothing any more`
+        : `partition ${one.partition} of topic ${one.topic} is not this member's, group ${this.group} has given it to another`;
+    return new LogError('STALE_MEMBER_EPOCH', message);
   }
 
   /**
-   * Leaves the group, once handlers of `each` have ended; do not wait for it inside of one. In a loop it does not wait for
-   * the record at hand: to have that one counted as done, abort `signal` and let the loop end. Throws when the last commit fails.
+   * Leaves the group, once handlers of `each` have ended; do not wait for it inside of one. In a callback, which it would wait
+   * for, it only begins. In a loop it does not wait for the record at hand: to have that one counted as done, abort `signal`
+   * and let the loop end. Throws when the last commit fails.
    */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    const closed = this.#close();
+    if (!this.#handOver.isInCallback) return await closed;
+    // A failure is told to whoever reads, or closes as well.
+    closed.catch(() => {});
+  }
+
+  #close(): Promise<void> {
     // A failure to leave is told here, and not once more when its client closes.
     this.#closed ??= this.#leave().finally(() => this.#deps.busy.delete(this.#busy));
     return this.#closed;
@@ -206,7 +234,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
 
   /** What went wrong first is the one to tell. */
   async #closeAfter(): Promise<void> {
-    await this.close().catch((error) => {
+    await this.#close().catch((error) => {
       throw this.#failure?.error ?? error;
     });
   }
@@ -234,7 +262,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     this.#failed.resolve();
     this.#stop();
     // Its partitions are to be others' without delay, however long the record at hand takes.
-    this.close().catch(() => {});
+    this.#close().catch(() => {});
   }
 
   async #leave(): Promise<void> {
@@ -252,6 +280,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
       }
     } finally {
       await this.#handOver.end(this.#failure === undefined);
+      this.#hasLeft = true;
       await retrying(this.#deps, patience, () => this.#member.leave());
     }
   }

@@ -76,6 +76,7 @@ export class GroupDeliveries {
         const [fetched] = one.queue;
         if (fetched === undefined || held.isAtHand(one) || !this.#isWanted(one)) continue;
         one.queue.shift();
+        one.beginAt(fetched.offset);
         held.take(one, clock.nowMs());
         return { one, fetched };
       }

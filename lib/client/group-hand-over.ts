@@ -8,6 +8,7 @@
 import { isLogError, LogError } from '../errors.ts';
 import type { GroupOffset } from '../log.ts';
 import { callJson } from './api-calls.ts';
+import { GroupCallbacks } from './group-callbacks.ts';
 import type { GroupCommits } from './group-commits.ts';
 import { failingMsMax, type GroupConsumerDeps, lastCommitMsMax, retrying } from './group-consumer-deps.ts';
 import type { GroupFetcher } from './group-fetcher.ts';
@@ -30,12 +31,18 @@ export class GroupHandOver {
   readonly #deps: GroupConsumerDeps;
   readonly #commits: GroupCommits;
   readonly #fetcher: GroupFetcher;
+  readonly #callbacks = new GroupCallbacks();
   #changes: Promise<void> = Promise.resolve();
 
   constructor(deps: GroupConsumerDeps, commits: GroupCommits, fetcher: GroupFetcher) {
     this.#deps = deps;
     this.#commits = commits;
     this.#fetcher = fetcher;
+  }
+
+  /** Whether who asks runs in a callback of the user's. */
+  get isInCallback(): boolean {
+    return this.#callbacks.isInside;
   }
 
   /** Starts what is new, and gives up what is not there any more. */
@@ -65,14 +72,14 @@ export class GroupHandOver {
     const told = lost.map((one): LostPartition => {
       return { ...one.place, position: one.handed, committedOffset: one.committed };
     });
-    this.#change(async () => options.onLost?.(told, reason));
+    this.#change(() => this.#callbacks.call(() => options.onLost?.(told, reason)));
   }
 
   /** The last of it, committed by now: tells the user, unless what ended this was not in order. */
   async end(isInOrder: boolean): Promise<void> {
     const { held, options } = this.#deps;
     const told = [...held].filter((one) => one.isAnnounced && one.state !== 'gone').map(({ place }) => place);
-    if (told.length > 0 && isInOrder) await options.onRevoked?.(told);
+    if (told.length > 0 && isInOrder) await this.#callbacks.call(() => options.onRevoked?.(told));
     held.removeAll();
   }
 
@@ -96,7 +103,7 @@ export class GroupHandOver {
     this.#takeOverLater(found.filter(({ offset }) => offset === undefined).map(({ one }) => one));
     if (here.length === 0) return;
     for (const { one } of here) one.isAnnounced = true;
-    await options.onAssigned?.(here.map(({ one }) => one.place));
+    await this.#callbacks.call(() => options.onAssigned?.(here.map(({ one }) => one.place)));
     for (const { one, offset, committed } of here) if (one.state === 'starting') one.begin(offset, committed);
     held.changed();
   }
@@ -149,7 +156,7 @@ export class GroupHandOver {
     if (options.autoCommit !== false) {
       await retrying(this.#deps, { signal: leaving, timeMsMax: lastCommitMsMax }, () => this.#commits.commit(left));
     }
-    if (told.length > 0) await options.onRevoked?.(told);
+    if (told.length > 0) await this.#callbacks.call(() => options.onRevoked?.(told));
     for (const one of left) held.remove(one);
     member.tellOwned();
     held.changed();

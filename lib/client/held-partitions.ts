@@ -47,9 +47,10 @@ export class HeldPartitions implements Iterable<OwnedPartition> {
     return this.#owned.has(key);
   }
 
-  /** As a member tells it. */
+  /** As a member tells it. That it has those no more whose topic was made again has the group look at its topics. */
   get assignment(): Assignment {
-    const byTopic = Map.groupBy(this, ({ topicId }) => topicId);
+    const told = [...this].filter(({ state }) => state !== 'stale');
+    const byTopic = Map.groupBy(told, ({ topicId }) => topicId);
     return [...byTopic].map(([topicId, list]) => {
       return {
         topic: list[0]?.topic ?? '',

@@ -5,9 +5,10 @@ import type { TopicPartition } from './group-options.ts';
 
 /**
  * `starting`: it is not known yet where to begin. `active`: fetched and handed out. `revoking`: nothing is handed out any
- * more, and it goes to another one when the record at hand is done. `gone`: it is another one's.
+ * more, and it goes to another one when the record at hand is done. `gone`: it is another one's. `stale`: its topic was made
+ * again; nothing is handed out any more, and the group is about to take it away.
  */
-type State = 'starting' | 'active' | 'revoking' | 'gone';
+type State = 'starting' | 'active' | 'revoking' | 'gone' | 'stale';
 
 export class OwnedPartition implements TopicPartition {
   readonly topic: string;
@@ -47,14 +48,8 @@ export class OwnedPartition implements TopicPartition {
     return { topic: this.topic, partition: this.partition };
   }
 
-  get offsetToCommit(): number | undefined {
-    return this.done === this.committed ? undefined : this.done;
-  }
-
   begin(offset: number, committed: number | undefined): void {
     this.committed = committed;
-    this.handed = offset;
-    this.done = offset;
     this.skipTo(offset);
     this.state = 'active';
   }
@@ -63,9 +58,16 @@ export class OwnedPartition implements TopicPartition {
   skipTo(offset: number): void {
     this.queue.length = 0;
     this.next = offset;
+    if (!this.isHeld) this.beginAt(offset);
   }
 
-  stop(state: 'revoking' | 'gone'): void {
+  /** All before `offset` is done, or gone for good; also where that is less than before. */
+  beginAt(offset: number): void {
+    this.handed = offset;
+    this.done = offset;
+  }
+
+  stop(state: 'revoking' | 'gone' | 'stale'): void {
     this.state = state;
     this.queue.length = 0;
   }
