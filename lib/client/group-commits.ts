@@ -1,10 +1,22 @@
 /** Remembers in the group how far its member is: what is done and was not committed yet. */
 
-import { isLogError, type LogError } from '../errors.ts';
-import { failingMsMax, type GroupConsumerDeps, retrying } from './group-consumer-deps.ts';
+import { isLogError, LogError } from '../errors.ts';
+import type { ConsumedBatch, ConsumedRecord } from './consumed-record.ts';
+import {
+  failingMsMax,
+  type GroupConsumerDeps,
+  lastCommitMsMax,
+  lastCommitTimeoutMs,
+  retrying,
+} from './group-consumer-deps.ts';
 import { isFencing, isGone } from './group-member.ts';
-import { groupDefaults } from './group-options.ts';
+import { groupDefaults, type TopicPartition } from './group-options.ts';
 import type { OwnedPartition } from './owned-partition.ts';
+
+interface Wanted {
+  readonly one: OwnedPartition;
+  readonly offset: number | undefined;
+}
 
 export class GroupCommits {
   readonly #deps: GroupConsumerDeps;
@@ -30,12 +42,47 @@ export class GroupCommits {
 
   /** All that is done of these. Throws when one of them is refused. */
   commit(partitions: readonly OwnedPartition[]): Promise<void> {
-    return this.#inTurn(() => this.#commit(partitions.map((one) => ({ one, offset: one.done }))));
+    return this.#inTurn(() => this.#commit(doneOf(partitions)));
   }
 
-  /** `offset` of one, whatever is done of it. */
-  commitUpTo(one: OwnedPartition, offset: number): Promise<void> {
-    return this.#inTurn(() => this.#commit([{ one, offset }]));
+  /** The same before these go, tried for a while. Ends early, and without an error, when `signal` is aborted. */
+  async commitLast(partitions: readonly OwnedPartition[], signal?: AbortSignal): Promise<void> {
+    const patience = { timeMsMax: lastCommitMsMax, ...(signal && { signal }) };
+    await retrying(this.#deps, patience, () =>
+      this.#inTurn(() => this.#commit(doneOf(partitions), lastCommitTimeoutMs)),
+    );
+  }
+
+  /** All that is done. Throws also when of those at hand, where they are named, something was lost before it was committed. */
+  async commitAll(atHand: readonly OwnedPartition[]): Promise<void> {
+    await this.commit([...this.#deps.held]);
+    const lost = atHand.find(({ state, done, committed }) => state === 'gone' && done !== committed);
+    if (lost !== undefined || this.#deps.member.hasLeft) throw this.#notMine(lost);
+  }
+
+  /** Up to `last` and with it, whatever is done of its partition; with `autoCommit` not less than what is done. */
+  async commitUpTo(last: ConsumedRecord | ConsumedBatch): Promise<void> {
+    const { held, options } = this.#deps;
+    const offset = 'nextOffset' in last ? last.nextOffset : last.offset + 1;
+    const one = held.find(last.topic, last.partition);
+    if (one?.done === undefined) throw this.#notMine(last);
+    if (options.autoCommit === false) {
+      await this.#inTurn(() => this.#commit([{ one, offset }]));
+    } else {
+      one.done = Math.max(one.done, offset);
+      await this.commit([one]);
+    }
+    // Lost before its turn came.
+    if (one.state === 'gone' && (one.committed ?? 0) < offset) throw this.#notMine(last);
+  }
+
+  #notMine(one: TopicPartition | undefined): LogError {
+    const { member, options } = this.#deps;
+    const message =
+      one === undefined || member.hasLeft
+        ? `this consumer has left group ${options.group} and can commit nothing any more`
+        : `partition ${one.partition} of topic ${one.topic} is not this member's, group ${options.group} has given it to another`;
+    return new LogError('STALE_MEMBER_EPOCH', message);
   }
 
   /** One at a time: of two on their way nobody knows which is taken last. */
@@ -45,9 +92,7 @@ export class GroupCommits {
     return committed;
   }
 
-  async #commit(
-    wanted: readonly { readonly one: OwnedPartition; readonly offset: number | undefined }[],
-  ): Promise<void> {
+  async #commit(wanted: readonly Wanted[], timeoutMs?: number): Promise<void> {
     const { member, held } = this.#deps;
     const dirty = wanted.flatMap(({ one, offset }) => {
       const isMine = one.state !== 'gone' && one.state !== 'stale';
@@ -55,7 +100,7 @@ export class GroupCommits {
     });
     if (dirty.length === 0 || !member.isMember) return;
     const offsets = dirty.map(({ one, offset }) => ({ ...one.place, topicId: one.topicId, offset }));
-    const results = await member.commit(offsets);
+    const results = await member.commit(offsets, timeoutMs);
     let failure: LogError | undefined;
     let isAnyStale = false;
     for (const [index, { one, offset }] of dirty.entries()) {
@@ -77,4 +122,8 @@ export class GroupCommits {
     if (isFencing(failure)) this.#onFenced(failure);
     throw failure;
   }
+}
+
+function doneOf(partitions: readonly OwnedPartition[]): Wanted[] {
+  return partitions.map((one) => ({ one, offset: one.done }));
 }

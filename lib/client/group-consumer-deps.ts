@@ -23,6 +23,8 @@ export interface GroupConsumerDeps extends ClientDeps {
 export const failingMsMax = 120_000;
 /** Before partitions go to others it tries to commit for this long. */
 export const lastCommitMsMax = 20_000;
+/** Each time for so long: one that has no answer is then not the only one. */
+export const lastCommitTimeoutMs = 5_000;
 
 /** Undefined when `signal` was aborted, or when the partitions are lost, which is told elsewhere. */
 export async function retrying<T>(

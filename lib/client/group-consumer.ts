@@ -51,12 +51,11 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   readonly #busy = { flush: () => this.#close() };
   #mode: 'idle' | 'iterates' | 'handles' = 'idle';
   #failure: { readonly error: unknown } | undefined;
-  readonly #failed = Promise.withResolvers<void>();
+  /** Resolved when handlers are not waited for any longer. */
+  readonly #abandoned = Promise.withResolvers<void>();
   #staying: Promise<void> = Promise.resolve();
   #handlers: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
-  /** Nothing is this member's any more, and nothing will be. */
-  #hasLeft = false;
 
   constructor(deps: ClientDeps, subscription: Subscription, options: GroupConsumerOptions) {
     checkGroupConsumer(subscription, options);
@@ -130,35 +129,11 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
    * STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID.
    */
   async commit(last?: ConsumedRecord | ConsumedBatch): Promise<void> {
-    if (last !== undefined) return await this.#commitUpTo(last);
+    if (last !== undefined) return await this.#commits.commitUpTo(last);
     // A callback runs beside whoever has the record at hand, and cannot know whether that is done.
     const atHand = this.#handOver.isInCallback ? [] : this.#held.atHand.map(({ one }) => one);
     if (this.#mode === 'iterates') for (const one of atHand) one.done = one.handed;
-    await this.#commits.commit([...this.#held]);
-    const lost = atHand.find(({ state, done, committed }) => state === 'gone' && done !== committed);
-    if (lost !== undefined || this.#hasLeft) throw this.#notMine(lost);
-  }
-
-  async #commitUpTo(last: ConsumedRecord | ConsumedBatch): Promise<void> {
-    const offset = 'nextOffset' in last ? last.nextOffset : last.offset + 1;
-    const one = this.#held.find(last.topic, last.partition);
-    if (one?.done === undefined) throw this.#notMine(last);
-    if (this.#options.autoCommit === false) {
-      await this.#commits.commitUpTo(one, offset);
-    } else {
-      one.done = Math.max(one.done, offset);
-      await this.#commits.commit([one]);
-    }
-    // Lost before it was its turn to be committed.
-    if (one.state === 'gone' && (one.committed ?? 0) < offset) throw this.#notMine(last);
-  }
-
-  #notMine(one: TopicPartition | undefined): LogError {
-    const message =
-      one === undefined || this.#hasLeft
-        ? `this consumer has left group ${this.group} and can commit nothing any more`
-        : `partition ${one.partition} of topic ${one.topic} is not this member's, group ${this.group} has given it to another`;
-    return new LogError('STALE_MEMBER_EPOCH', message);
+    await this.#commits.commitAll(atHand);
   }
 
   /**
@@ -226,8 +201,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
       }
     };
     this.#handlers = Promise.all(Array.from({ length: this.#options.concurrency ?? 1 }, work));
-    // A handler that hangs is not waited for when that has thrown this consumer out.
-    await Promise.race([this.#handlers, this.#failed.promise]);
+    await Promise.race([this.#handlers, this.#abandoned.promise]);
     await this.#closeAfter();
     if (this.#failure !== undefined) throw this.#failure.error;
   }
@@ -246,8 +220,8 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     this.#mode = mode;
     if (this.#stopping.signal.aborted) return;
     this.#deps.busy.add(this.#busy);
-    this.#staying = this.#heartbeats.run().catch((error) => this.#fail(error));
-    this.#watch().catch((error) => this.#fail(error));
+    this.#staying = this.#heartbeats.run().catch((error) => this.#abandon(error));
+    this.#watch().catch((error) => this.#abandon(error));
     if (this.#options.autoCommit !== false) this.#commits.run().catch((error) => this.#fail(error));
   }
 
@@ -256,32 +230,39 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     this.#held.bell.ring();
   }
 
-  /** Ends it with an error, which whoever asks for the next record is told. */
+  /** Ends it with an error, which whoever asks for the next record is told. Other handlers end what they are at. */
   #fail(error: unknown): void {
     this.#failure ??= { error };
-    this.#failed.resolve();
-    this.#stop();
-    // Its partitions are to be others' without delay, however long the record at hand takes.
+    // Its partitions are to be others' without delay, however long a loop is at its record.
     this.#close().catch(() => {});
+  }
+
+  /** The same, where a handler hangs or the group has given its partitions to others: no handler is waited for. */
+  #abandon(error: unknown): void {
+    this.#fail(error);
+    this.#abandoned.resolve();
   }
 
   async #leave(): Promise<void> {
     this.#stop();
-    // Unless one of them hangs, and has thrown this consumer out.
-    if (this.#failure === undefined) await Promise.race([this.#handlers, this.#failed.promise]);
+    await Promise.race([this.#handlers, this.#abandoned.promise]);
     this.#leaving.abort();
     this.#held.bell.ring();
     await this.#staying;
     await this.#handOver.settled();
-    const patience = { timeMsMax: lastCommitMsMax };
     try {
-      if (this.#options.autoCommit !== false) {
-        await retrying(this.#deps, patience, () => this.#commits.commit([...this.#held]));
-      }
+      if (this.#options.autoCommit !== false) await this.#commits.commitLast([...this.#held]);
     } finally {
-      await this.#handOver.end(this.#failure === undefined);
-      this.#hasLeft = true;
-      await retrying(this.#deps, patience, () => this.#member.leave());
+      await this.#end();
+    }
+  }
+
+  /** Leaves also when a callback throws: else it would be a member until its session is over. */
+  async #end(): Promise<void> {
+    try {
+      await this.#handOver.end(this.#failure);
+    } finally {
+      await retrying(this.#deps, { timeMsMax: lastCommitMsMax }, () => this.#member.leave());
     }
   }
 }

@@ -10,7 +10,7 @@ import type { GroupOffset } from '../log.ts';
 import { callJson } from './api-calls.ts';
 import { GroupCallbacks } from './group-callbacks.ts';
 import type { GroupCommits } from './group-commits.ts';
-import { failingMsMax, type GroupConsumerDeps, lastCommitMsMax, retrying } from './group-consumer-deps.ts';
+import { failingMsMax, type GroupConsumerDeps, retrying } from './group-consumer-deps.ts';
 import type { GroupFetcher } from './group-fetcher.ts';
 import { type Assignment, groupPath } from './group-member.ts';
 import type { LostPartition } from './group-options.ts';
@@ -63,24 +63,35 @@ export class GroupHandOver {
 
   /** The group has given all of it to others, or may have. */
   lose(reason: Error): void {
-    const { held, member, options } = this.#deps;
+    const { held, member } = this.#deps;
     const lost = [...held].filter(({ isAnnounced }) => isAnnounced);
     member.forget();
     held.removeAll();
     held.changed();
-    if (lost.length === 0) return;
-    const told = lost.map((one): LostPartition => {
-      return { ...one.place, position: one.handed, committedOffset: one.committed };
-    });
-    this.#change(() => this.#callbacks.call(() => options.onLost?.(told, reason)));
+    if (lost.length > 0) this.#change(() => this.#tellLost(lost, reason));
   }
 
-  /** The last of it, committed by now: tells the user, unless what ended this was not in order. */
-  async end(isInOrder: boolean): Promise<void> {
+  /** The last of it, committed by now as far as it could be. What a failure ends is told as lost, and why. */
+  async end(failure: { readonly error: unknown } | undefined): Promise<void> {
     const { held, options } = this.#deps;
-    const told = [...held].filter((one) => one.isAnnounced && one.state !== 'gone').map(({ place }) => place);
-    if (told.length > 0 && isInOrder) await this.#callbacks.call(() => options.onRevoked?.(told));
-    held.removeAll();
+    // The last commit may have found out that some of it is lost.
+    await this.#changes;
+    const last = [...held].filter((one) => one.isAnnounced);
+    try {
+      if (last.length === 0) return;
+      if (failure !== undefined) await this.#tellLost(last, failure.error);
+      else await this.#callbacks.call(() => options.onRevoked?.(last.map(({ place }) => place)));
+    } finally {
+      held.removeAll();
+    }
+  }
+
+  async #tellLost(partitions: readonly OwnedPartition[], reason: unknown): Promise<void> {
+    const { onLost } = this.#deps.options;
+    const told = partitions.map((one): LostPartition => {
+      return { ...one.place, position: one.handed, committedOffset: one.committed };
+    });
+    await this.#callbacks.call(() => onLost?.(told, reason instanceof Error ? reason : new Error(String(reason))));
   }
 
   /** Resolves when all that has begun has ended. */
@@ -150,12 +161,17 @@ export class GroupHandOver {
     const { held, member, options, leaving } = this.#deps;
     const isAtHand = () => revoked.some(({ isHeld, state }) => isHeld && state === 'revoking');
     for (let changed = held.bell.next(); isAtHand() && !leaving.aborted; changed = held.bell.next()) await changed;
-    const left = revoked.filter(({ state }) => state === 'revoking');
+    const isLeft = ({ state }: OwnedPartition) => state === 'revoking';
+    if (options.autoCommit !== false && !leaving.aborted) {
+      await this.#commits.commitLast(revoked.filter(isLeft), leaving).catch((error) => {
+        // Given up all the same: what is done of them comes again then, which is better than an end for all.
+        if (!isLogError(error) || !error.retriable) throw error;
+      });
+    }
+    const left = revoked.filter(isLeft);
+    // Who leaves commits, and tells, all at once.
     if (left.length === 0 || leaving.aborted) return;
     const told = left.filter(({ isAnnounced }) => isAnnounced).map(({ place }) => place);
-    if (options.autoCommit !== false) {
-      await retrying(this.#deps, { signal: leaving, timeMsMax: lastCommitMsMax }, () => this.#commits.commit(left));
-    }
     if (told.length > 0) await this.#callbacks.call(() => options.onRevoked?.(told));
     for (const one of left) held.remove(one);
     member.tellOwned();

@@ -48,6 +48,7 @@ export class GroupMember {
   #life = 0;
   #hasJoined = false;
   #wasMember = false;
+  #hasLeft = false;
   /** When the last heartbeat that was answered was sent: the log has heard of this member since. */
   #heardMs = Number.NEGATIVE_INFINITY;
   #mustTellOwned = false;
@@ -64,6 +65,11 @@ export class GroupMember {
   /** Whether the log has ever taken it for a member. */
   get wasMember(): boolean {
     return this.#wasMember;
+  }
+
+  /** Whether it wants to be none any more. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
   }
 
   get isMember(): boolean {
@@ -131,6 +137,7 @@ export class GroupMember {
 
   /** For a while where it has an instance id. That it is no member is fine. */
   async leave(): Promise<void> {
+    this.#hasLeft = true;
     if (!this.#hasJoined) return;
     this.forget();
     const epoch = this.#options.instanceId === undefined ? -1 : -2;
@@ -156,10 +163,13 @@ export class GroupMember {
   }
 
   /** One entry for each offset, in order: undefined where it was committed. */
-  async commit(offsets: readonly OffsetToCommit[]): Promise<readonly (LogError | undefined)[]> {
+  async commit(
+    offsets: readonly OffsetToCommit[],
+    timeoutMs = requestTimeoutMs,
+  ): Promise<readonly (LogError | undefined)[]> {
     if (offsets.length > commitOffsetsMax) {
-      const first = await this.commit(offsets.slice(0, commitOffsetsMax));
-      return [...first, ...(await this.commit(offsets.slice(commitOffsetsMax)))];
+      const first = await this.commit(offsets.slice(0, commitOffsetsMax), timeoutMs);
+      return [...first, ...(await this.commit(offsets.slice(commitOffsetsMax), timeoutMs))];
     }
     const body = { memberId: this.#memberId, memberEpoch: this.#epoch, offsets };
     const response = await this.#deps.transport({
@@ -168,7 +178,7 @@ export class GroupMember {
       headers: { 'content-type': jsonContentType, accept: jsonContentType },
       body: [Buffer.from(JSON.stringify(body))],
       role: 'consumer',
-      timeoutMs: requestTimeoutMs,
+      timeoutMs,
     });
     // Where all failed the answer is the first one's problem, and beside it stands one for each.
     const error = response.status < 300 ? undefined : errorOf(response);

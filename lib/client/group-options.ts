@@ -9,7 +9,7 @@ export interface TopicPartition {
   readonly partition: number;
 }
 
-/** A partition that was taken away before what it handed out was committed. */
+/** A partition that was taken away, or whose consumer failed, before all it handed out was committed. */
 export interface LostPartition extends TopicPartition {
   /** The next offset that was to be handed out. Records from `committedOffset` up to it come again, to whoever has it now. */
   readonly position: number;
@@ -63,7 +63,10 @@ export interface GroupConsumerOptions {
   readonly onAssigned?: (partitions: readonly TopicPartition[]) => void | Promise<void>;
   /** Nothing of these comes any more; they go to others when this has ended, so it may still commit. */
   readonly onRevoked?: (partitions: readonly TopicPartition[]) => void | Promise<void>;
-  /** These are others' already. What was handed out beyond `committedOffset` is handed out again, to them. */
+  /**
+   * These are others' already, or this consumer ends because of `reason`. What was handed out beyond `committedOffset` is
+   * handed out again, to whoever has them next.
+   */
   readonly onLost?: (partitions: readonly LostPartition[], reason: Error) => void | Promise<void>;
 }
 
