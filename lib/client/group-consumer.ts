@@ -158,7 +158,10 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     await this.close();
   }
 
-  /** Record by record, in order per partition. The one at hand when the loop is left is not done, unless `commit` was called. */
+  /**
+   * Record by record, in order per partition. The one at hand when the loop is left is not done, unless `commit` was called.
+   * Of the iterator itself, `return` waits for a `next` that waits, as that of every generator: `close` or the signal ends it.
+   */
   [Symbol.asyncIterator](): AsyncGenerator<ConsumedRecord, void, undefined> {
     return this.#iterate(this.#deliveries.records());
   }

@@ -77,13 +77,16 @@ export const groupDefaults = {
   maxWaitMs: 5_000,
 } as const;
 
+/** Timers take no more: what is above ends at once. */
+const timerMsMax = 2 ** 31 - 1;
+
 /** What is allowed, from and to. */
 const wholeNumbers = {
-  autoCommitIntervalMs: [1, Number.POSITIVE_INFINITY],
+  autoCommitIntervalMs: [1, timerMsMax],
   concurrency: [1, Number.POSITIVE_INFINITY],
   maxBytes: [1, Number.POSITIVE_INFINITY],
   maxWaitMs: [0, fetchWaitMsMax],
-  processingTimeoutMs: [1, Number.POSITIVE_INFINITY],
+  processingTimeoutMs: [1, timerMsMax],
   sessionTimeoutMs: [sessionTimeoutMsMin, sessionTimeoutMsMax],
 } as const;
 
@@ -96,10 +99,18 @@ export function checkGroupConsumer(subscription: Subscription, options: GroupCon
   if (topics?.length === 0) {
     throw new LogError('INVALID_REQUEST', `a consumer of group ${options.group} reads no topic; name at least one`);
   }
+  checkFrom(options.from);
   for (const [name, [min, max]] of Object.entries(wholeNumbers)) {
     const value = options[name as keyof typeof wholeNumbers];
     if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) continue;
     const range = max === Number.POSITIVE_INFINITY ? `from ${min} on` : `from ${min} to ${max}`;
     throw new LogError('INVALID_REQUEST', `${name} is ${value}, allowed is a whole number ${range}`);
   }
+}
+
+function checkFrom(from: GroupConsumerOptions['from']): void {
+  if (from === undefined || from === 'earliest' || from === 'latest') return;
+  const timestamp = Number(from);
+  if (Number.isSafeInteger(timestamp) && timestamp >= 0) return;
+  throw new LogError('INVALID_REQUEST', `from is ${from}, allowed is earliest, latest or a Date from 1970 on`);
 }

@@ -228,14 +228,40 @@ describe('what a consumer of a group cannot be', () => {
       'orders',
       { autoCommitIntervalMs: 0 },
       'INVALID_REQUEST',
-      'autoCommitIntervalMs is 0, allowed is a whole number from 1 on',
+      'autoCommitIntervalMs is 0, allowed is a whole number from 1 to 2147483647',
     ],
     [
       'orders',
       { processingTimeoutMs: -1 },
       'INVALID_REQUEST',
-      'processingTimeoutMs is -1, allowed is a whole number from 1 on',
+      'processingTimeoutMs is -1, allowed is a whole number from 1 to 2147483647',
     ],
+    // A timer for longer than that ends at once.
+    [
+      'orders',
+      { autoCommitIntervalMs: 2 ** 31 },
+      'INVALID_REQUEST',
+      'autoCommitIntervalMs is 2147483648, allowed is a whole number from 1 to 2147483647',
+    ],
+    [
+      'orders',
+      { processingTimeoutMs: 2 ** 31 },
+      'INVALID_REQUEST',
+      'processingTimeoutMs is 2147483648, allowed is a whole number from 1 to 2147483647',
+    ],
+    [
+      'orders',
+      { from: new Date('yesterday') },
+      'INVALID_REQUEST',
+      'from is Invalid Date, allowed is earliest, latest or a Date from 1970 on',
+    ],
+    [
+      'orders',
+      { from: new Date(-1) },
+      'INVALID_REQUEST',
+      /^from is .*, allowed is earliest, latest or a Date from 1970 on$/,
+    ],
+    ['orders', { from: 'first' as 'earliest' }, 'INVALID_REQUEST', /^from is first, allowed is earliest/],
     ['orders', { maxBytes: Number.NaN }, 'INVALID_REQUEST', 'maxBytes is NaN, allowed is a whole number from 1 on'],
     [
       'orders',
