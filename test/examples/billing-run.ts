@@ -13,7 +13,7 @@ export async function billOrders(
     // Longer than from the end of a run to the next one.
     sessionTimeoutMs: 15 * 60_000,
     follow: false,
-    signal: AbortSignal.timeout(context.getRemainingTimeInMillis() - 10_000),
+    signal: AbortSignal.timeout(Math.max(0, context.getRemainingTimeInMillis() - 10_000)),
   });
   for await (const order of consumer) await bill(order);
 }

@@ -68,6 +68,17 @@ test('a run beside another of the same name waits for it in vain, and takes noth
   client.destroy();
 }, 20_000);
 
+// A signal cannot be aborted some time ago: this threw a RangeError.
+test('a run whose time is too short ends at once, and without an error', async () => {
+  await using functions = openMemoryFunctions();
+  const { log } = functions;
+  await log.topics.create({ topic });
+  const client = lambdaOver(log);
+  await using millrace = new Millrace({ invoke: { fetch: 'fetch', topics: 'topics', group: 'group', client } });
+  await billOrders(millrace, { getRemainingTimeInMillis: () => 3_000 }, async () => {});
+  client.destroy();
+});
+
 test('the program that lib/group/README.md shows is the one that is tested', () => {
   const read = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8');
   const shown = read('../examples/billing-run.ts').replace('../../lib/client/index.ts', 'millrace');
