@@ -137,9 +137,9 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   }
 
   /**
-   * Leaves the group, once handlers of `each` have ended; do not wait for it inside of one. In a callback, which it would wait
-   * for, it only begins. In a loop it does not wait for the record at hand: to have that one counted as done, abort `signal`
-   * and let the loop end. Throws when the last commit fails.
+   * Leaves the group, once handlers of `each` have ended; do not wait for it inside of one. In a callback, which it waits for,
+   * it only begins; do not wait there for its client to close. In a loop it does not wait for the record at hand: to have that
+   * one counted as done, abort `signal` and let the loop end. Throws when the last commit fails.
    */
   async close(): Promise<void> {
     const closed = this.#close();
