@@ -23,11 +23,13 @@ test('with more partitions than one request may ask for, the last of them is rea
     await until(() => seen.length > count, 'it is read');
   }
   expect(seen).toEqual(['4 new', '0 new', '4 new']);
-  expect(clock.nowMs() - sentAtMs).toBeLessThan(20_000);
-  await clock.sleep(10_000);
-  // All in turn, and not without a pause.
+  expect(clock.nowMs() - sentAtMs).toBeLessThan(60_000);
+  // All in turn, and not without a pause: three requests in two seconds.
+  const startedAtMs = clock.nowMs();
+  sent.length = 0;
+  await clock.sleep(20_000);
   const fetches = sent.filter(({ path }) => path.endsWith('/fetch'));
-  expect(fetches.length).toBeLessThan(80);
+  expect(fetches.length).toBeLessThan((clock.nowMs() - startedAtMs) / 400);
   await consumer.close();
   await done;
 });
@@ -70,5 +72,5 @@ test('a partition that fails for two minutes ends its consumer, and until then t
   await fed;
   expect(endedAtMs - failingSinceMs).toBeGreaterThan(115_000);
   expect(endedAtMs - failingSinceMs).toBeLessThan(180_000);
-  expect(endedAtMs - lastMs).toBeLessThan(30_000);
+  expect(endedAtMs - lastMs).toBeLessThan(60_000);
 });
