@@ -8,14 +8,15 @@
 
 import { isLogError, LogError, withUnknownEffect } from '../errors.ts';
 import type { Offset, ProducerId } from '../ids.ts';
-import { appendProducersMax, headProducersRefused, producerBatchesMax, tailEntriesRefused } from '../limits.ts';
+import { appendProducersMax, producerBatchesMax } from '../limits.ts';
 import { appendUpdate, isOneRun, type SeenHead } from './append-update-dynamodb.ts';
 import { DynamoDbCall } from './call-dynamodb.ts';
-import { appendToHead } from './head.ts';
+import { appendToHead, isFull } from './head.ts';
 import type { Head } from './items.ts';
 import { decodeHead, decodeProducer, headKey, type Item, noMovedProducer, producerKey } from './items-dynamodb.ts';
 import type { BatchCommit, BatchOutcome, CommitOutcome, NewBatch } from './metadata-store.ts';
 import type { DynamoDbRequests } from './requests-dynamodb.ts';
+import { rollTail } from './roll-dynamodb.ts';
 
 /** Each further attempt means that another writer of the same producer, or a roll, came in between. */
 const appendAttemptsMax = 8;
@@ -26,7 +27,13 @@ export async function commitBatches(requests: DynamoDbRequests, commit: BatchCom
   let outcome = await commitPart(call, { ...commit, batches: first });
   for (const batches of others) {
     if (outcome.outcome !== 'committed') return outcome;
-    outcome = await continueCommit(outcome, batches, () => commitPart(call, { ...commit, batches }));
+    outcome = await continueCommit(outcome, batches, async () => {
+      const next = await commitPart(call, { ...commit, batches });
+      if (next.outcome !== 'tail full') return next;
+      // The parts before have filled it with their producers.
+      await rollTail(requests, next.head);
+      return await commitPart(call, { ...commit, batches });
+    });
   }
   return outcome;
 }
@@ -61,7 +68,7 @@ async function continueCommit(
   try {
     const next = await commitNext();
     if (next.outcome === 'committed') return { ...next, batches: [...before.batches, ...next.batches] };
-    const message = `the commit could not go on: ${next.outcome === 'missing' ? 'the topic was deleted' : next.outcome}`;
+    const message = `the commit could not go on: ${next.outcome === 'missing' ? 'the topic was deleted' : 'the head is full'}`;
     return refuse(new LogError('KAFKA_STORAGE_ERROR', message, { effect: 'none' }));
   } catch (error) {
     if (!isLogError(error)) throw error;
@@ -87,7 +94,7 @@ async function commitPart(call: DynamoDbCall, commit: BatchCommit): Promise<Comm
       );
       return { ...outcome, batches };
     }
-    const found = outcome.outcome === 'missing' ? 'no head: the topic was deleted' : 'the tail full';
+    const found = outcome.outcome === 'missing' ? 'no head: the topic was deleted' : 'the head full';
     throw new LogError('KAFKA_STORAGE_ERROR', `append to partition ${commit.partition} found ${found}`);
   } catch (error) {
     throw wasSilent ? withUnknownEffect(error, noAnswer) : error;
@@ -132,10 +139,6 @@ async function append(call: DynamoDbCall, commit: BatchCommit, onSilence: () => 
     `append to partition ${partition} was overtaken by other writers of its producers ${appendAttemptsMax} times`,
     { effect: 'none' },
   );
-}
-
-function isFull(head: Head): boolean {
-  return head.tail.length >= tailEntriesRefused || head.producers.length >= headProducersRefused;
 }
 
 function judge({ head, moved }: SeenHead, batches: readonly NewBatch[]): readonly BatchOutcome[] {

@@ -2,7 +2,14 @@
 
 import { assert } from '../errors.ts';
 import type { Offset, ProducerId } from '../ids.ts';
-import { entryBytesMax, headProducersIdleMax, headProducersMax, tailEntriesMax } from '../limits.ts';
+import {
+  entryBytesMax,
+  headProducersIdleMax,
+  headProducersMax,
+  headProducersRefused,
+  tailEntriesMax,
+  tailEntriesRefused,
+} from '../limits.ts';
 import { joinCoordinates } from './coordinates.ts';
 import type { Head, Page, ProducerState } from './items.ts';
 import type { BatchOutcome, NewBatch } from './metadata-store.ts';
@@ -73,6 +80,11 @@ export function isRollDue(head: Head, appendedFrom: Offset): boolean {
 
 const marksPassed = (entries: number) => Math.floor(Math.max(0, entries - 1) / tailEntriesMax);
 
+/** Whether nothing is appended before a roll has made room: each append reads and writes all of a head. */
+export function isFull(head: Head): boolean {
+  return head.tail.length >= tailEntriesRefused || head.producers.length >= headProducersRefused;
+}
+
 /** Rises with every batch of a producer, whatever its epoch. */
 export function lastBaseOffset(state: ProducerState): Offset {
   return state.batches.at(-1)?.baseOffset ?? -1;
@@ -99,7 +111,6 @@ export function rollHead(
   const idleCount = stored.producers.filter((state) => lastBaseOffset(state) < seen.tailBase).length;
   const movedCount = Math.max(0, count - headProducersMax, Math.min(idleCount, count - headProducersIdleMax));
   const movedProducers = stored.producers.slice(0, movedCount);
-  const movedProducerIds = movedProducers.map((state) => state.producerId);
   return {
     page: { baseOffset: seen.tailBase, lastOffset: tailBase - 1, maxTimestampSoFar, entries: seen.tail },
     movedProducers,
@@ -109,10 +120,10 @@ export function rollHead(
       tail: stored.tail.slice(seen.tail.length),
       rolledMaxTimestamp: maxTimestampSoFar,
       producers: stored.producers.slice(movedProducers.length),
-      movedProducerIdMax:
-        movedProducerIds.length === 0
-          ? stored.movedProducerIdMax
-          : Math.max(stored.movedProducerIdMax ?? -1, ...movedProducerIds),
+      movedProducerIdMax: movedProducers.reduce<ProducerId | undefined>(
+        (max, { producerId }) => Math.max(max ?? -1, producerId),
+        stored.movedProducerIdMax,
+      ),
     },
   };
 }

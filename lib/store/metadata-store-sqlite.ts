@@ -7,12 +7,11 @@
 import { DatabaseSync } from 'node:sqlite';
 import { assert, LogError } from '../errors.ts';
 import type { Partition, ProducerId, TopicId, TopicName } from '../ids.ts';
-import { tailEntriesRefused } from '../limits.ts';
 import { CommitWaiters } from './commit-waiters.ts';
 import { coordinatesBytes, decodeCoordinates, encodeCoordinates } from './coordinates.ts';
 import { GroupCommit, storageError } from './group-commit.ts';
 import { groupTables, openSqliteGroupStore } from './group-store-sqlite.ts';
-import { appendToHead, rollHead } from './head.ts';
+import { appendToHead, isFull, rollHead } from './head.ts';
 import type { Head, Page, ProducerState, StoredTopicConfig, TopicItem } from './items.ts';
 import type { MetadataStore } from './metadata-store.ts';
 import { decodeProducers, encodeProducers } from './producer-bytes.ts';
@@ -161,7 +160,7 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
         const stored = readStored(topicId, partition);
         if (stored === undefined) return { outcome: 'missing' } as const;
         const { head, tailBytes } = stored;
-        if (head.tail.length >= tailEntriesRefused) return { outcome: 'tail full', head } as const;
+        if (isFull(head)) return { outcome: 'tail full', head } as const;
         const appended = appendToHead(head, batches, (producerId) => takeProducer(topicId, partition, producerId));
         if (appended.outcomes.some(({ outcome }) => outcome === 'committed')) {
           for (const producerId of appended.takenBack) sql.deleteProducer.run(topicId, partition, producerId);

@@ -6,6 +6,7 @@ import {
   entryBytesMax,
   headProducersIdleMax,
   headProducersMax,
+  headProducersRefused,
   tailEntriesMax,
   tailEntriesRefused,
 } from '../../lib/limits.ts';
@@ -491,6 +492,24 @@ function testProducers(store: () => MetadataStore): void {
 }
 
 function testRolls(store: () => MetadataStore): void {
+  test('a head with too many producers takes nothing more until a roll has moved some, and forgets none', async () => {
+    const topicId = await createTopic(store());
+    const objectId = '0199c0de0000700080000000000000aa' as ObjectId;
+    const all = Array.from({ length: headProducersRefused + 20 }, (_, producerId) =>
+      newBatch({ objectId, byteStart: 100 * producerId, producer: [producerId, 0, 0] }),
+    );
+    const send = async (batches: readonly NewBatch[]) => store().commitBatches({ topicId, partition: 0, batches });
+    expect(await send(all)).toMatchObject({ outcome: 'committed' });
+    const refused = await send([newBatch()]);
+    if (refused.outcome !== 'tail full') throw new Error(`outcome is ${refused.outcome}`);
+    expect(refused.head.producers).toHaveLength(all.length);
+    expect(await store().rollTail(refused.head)).toBe('rolled');
+    expect((await headOf(store(), topicId)).producers.length).toBeLessThan(headProducersRefused);
+    expect(await send(all)).toMatchObject({
+      batches: all.map((_, baseOffset) => ({ outcome: 'duplicate', baseOffset })),
+    });
+  });
+
   test('a roll moves the tail into a page and nothing else changes', async () => {
     const topicId = await createTopic(store());
     const { head } = await commit(store(), topicId, [

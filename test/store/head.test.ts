@@ -164,3 +164,22 @@ test('an append that added nothing makes no roll due', () => {
   expect(isRollDue(head, head.logEndOffset)).toBe(false);
   expect(isRollDue(head, head.logEndOffset - 1)).toBe(true);
 });
+
+test('a roll moves as many producers as there are', () => {
+  const producers = Array.from({ length: 200_000 }, (_, producerId): ProducerState => {
+    const batch = { baseSequence: 0, recordCount: 1, baseOffset: producerId, timestamp: 0 };
+    return { producerId, producerEpoch: 0, batches: [batch] };
+  });
+  const entry = {
+    objectId: '' as ObjectId,
+    byteStart: 0,
+    byteLength: 1,
+    batchCount: 1,
+    offsetCount: 1,
+    maxTimestamp: 0,
+  };
+  const head = { ...emptyHead, logEndOffset: 1, tail: [entry], producers } as unknown as Head;
+  const rolled = rollHead(head, head);
+  expect(rolled.movedProducers.length).toBe(producers.length - headProducersMax);
+  expect(rolled.head.movedProducerIdMax).toBe(producers.length - headProducersMax - 1);
+});
