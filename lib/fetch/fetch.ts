@@ -36,6 +36,8 @@ type Found =
       readonly runs: readonly LocatedRun[];
     };
 
+/** Partitions that are looked for at once at first. */
+const looksAtOnceMin = 8;
 /** Where commits of other processes cannot wake us: the wait between two looks, doubled up to the maximum. */
 const pollMsMin = 20;
 const pollMsMax = 500;
@@ -58,7 +60,8 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
 
   /** Looks until `minBytes` are there, something is wrong, the time is up, or the caller or the log goes away. */
   async function findOrWait(topic: Topic, request: FetchRequest): Promise<Found[]> {
-    const { minBytes, maxWaitMs } = request;
+    const { maxWaitMs } = request;
+    const minBytes = Math.min(request.minBytes, request.maxBytes);
     let partitions = request.partitions;
     let remainingMs = maxWaitMs;
     let lookedAtMs = clock.nowMs();
@@ -68,7 +71,7 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
       remainingMs -= Math.max(0, nowMs - lookedAtMs);
       lookedAtMs = nowMs;
       const isEnding = deps.closing.aborted || request.signal?.aborted === true;
-      if (minBytes <= 0 || remainingMs <= 0 || isEnding) return await find(topic, partitions);
+      if (minBytes <= 0 || remainingMs <= 0 || isEnding) return await find(topic, partitions, request.maxBytes);
 
       const waiting = new AbortController();
       const stopWaiting = () => waiting.abort();
@@ -77,8 +80,8 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
       try {
         // Asked for before the heads are read, so that no commit slips between the look and the wait.
         const worthALook = nextLook(topic, request, pollMs, remainingMs, waiting.signal);
-        const found = await find(topic, partitions);
-        if (bytesFound(found) >= minBytes || found.some((one) => 'error' in one)) return found;
+        const found = await find(topic, partitions, request.maxBytes);
+        if (bytesFound(found) >= minBytes || found.some(isWorthAnAnswer)) return found;
         // `latest` means the end at the first look: what comes while waiting is wanted.
         partitions = found.map((one) => ({
           partition: one.partition,
@@ -106,30 +109,48 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
     await Promise.race([commit, clock.sleep(remainingMs, signal)]);
   }
 
-  async function find(topic: Topic, partitions: FetchRequest['partitions']): Promise<Found[]> {
+  /** In order, a few at first and then more at once: what lies behind `maxBytes` is not looked for. */
+  async function find(topic: Topic, partitions: FetchRequest['partitions'], maxBytes: number): Promise<Found[]> {
     const known = partitions.filter(({ partition }) => isPartitionOf(topic, partition));
     const heads = await metadataStore.getHeads(
       topic.topicId,
       known.map(({ partition }) => partition),
     );
     const headOf = new Map(known.map(({ partition }, index) => [partition, heads[index]]));
-    return await Promise.all(
-      partitions.map(async ({ partition, offset: asked }): Promise<Found> => {
-        if (!isPartitionOf(topic, partition)) return { partition, error: unknownPartition(topic, partition) };
-        const gone = () => {
-          deps.topics.forget(topic.topic);
-          return { partition, error: unknownTopic(topic.topic) };
-        };
-        const head = headOf.get(partition);
-        if (head === undefined) return gone();
-        const offset = asked === 'earliest' ? head.logStartOffset : asked === 'latest' ? head.logEndOffset : asked;
-        if (offset < head.logStartOffset || offset > head.logEndOffset)
-          return { partition, error: outOfRange(offset, head) };
-        const runs = await findRuns(metadataStore, head, offset);
-        return runs === 'gone' ? gone() : { partition, offset, head, runs };
-      }),
-    );
+    const found: Found[] = [];
+    for (let count = looksAtOnceMin; found.length < partitions.length; count *= 2) {
+      const bytes = bytesFound(found);
+      const isEnough = bytes > 0 && bytes >= maxBytes;
+      const next = partitions.slice(found.length, found.length + count);
+      found.push(...(await Promise.all(next.map((one) => findOne(one, isEnough)))));
+    }
+    return found;
+
+    async function findOne(
+      { partition, offset: asked }: FetchRequest['partitions'][number],
+      isEnough: boolean,
+    ): Promise<Found> {
+      if (!isPartitionOf(topic, partition)) return { partition, error: unknownPartition(topic, partition) };
+      const gone = () => {
+        deps.topics.forget(topic.topic);
+        return { partition, error: unknownTopic(topic.topic) };
+      };
+      const head = headOf.get(partition);
+      if (head === undefined) return gone();
+      const offset = asked === 'earliest' ? head.logStartOffset : asked === 'latest' ? head.logEndOffset : asked;
+      if (offset < head.logStartOffset || offset > head.logEndOffset)
+        return { partition, error: outOfRange(offset, head) };
+      const runs = isEnough ? [] : await findRuns(metadataStore, head, offset);
+      return runs === 'gone' ? gone() : { partition, offset, head, runs };
+    }
   }
+}
+
+/** An error; or so far behind that one look does not show all that is there, and waiting would not show more. */
+function isWorthAnAnswer(one: Found): boolean {
+  if ('error' in one) return true;
+  const last = one.runs.at(-1);
+  return last !== undefined && last.baseOffset + last.offsetCount < one.head.logEndOffset;
 }
 
 function bytesFound(found: readonly Found[]): number {

@@ -134,6 +134,37 @@ describe('damage in the store', () => {
   });
 });
 
+// All of them were looked for: hundreds of reads for an answer of one batch.
+test('of many partitions behind those are looked for that fit the answer, and a few more', async () => {
+  const partitionCount = 100;
+  let looks = 0;
+  const { log, metadataStore } = await openTestTopic({
+    partitionCount,
+    metadata: (store) => ({
+      ...store,
+      findPages: (...asked) => {
+        looks += 1;
+        return store.findPages(...asked);
+      },
+    }),
+  });
+  const { topicId } = await log.topics.get(orders);
+  const partitions = Array.from({ length: partitionCount }, (_, partition) => ({ partition, offset: 0 }));
+  await log.produce({ topic: orders, batches: partitions.map(({ partition }) => ({ partition, batch: batchOf() })) });
+  for (const head of await metadataStore.getHeads(
+    topicId,
+    partitions.map(({ partition }) => partition),
+  )) {
+    if (head !== undefined) await metadataStore.rollTail(head);
+  }
+  const request = { topic: orders, partitions, minBytes: 0, maxWaitMs: 0 };
+  const few = (await log.fetch({ ...request, maxBytes: 1 })).map(fetched);
+  expect(few.map(({ nextOffset }) => nextOffset)).toEqual(partitions.map(({ partition }) => (partition === 0 ? 1 : 0)));
+  expect(looks).toBe(8);
+  const all = (await log.fetch({ ...request, maxBytes: 1e6 })).map(fetched);
+  expect(all.every(({ nextOffset }) => nextOffset === 1)).toBe(true);
+});
+
 describe('a fetch that waits', () => {
   const patient = { minBytes: 1, maxWaitMs: 20_000 };
 
@@ -153,6 +184,26 @@ describe('a fetch that waits', () => {
     await turns();
     await send(log, batch());
     expect(offsetsIn((await waiting).batches)).toEqual([0, 1]);
+  });
+
+  // It waited for all of its time, though what it asked for was there, and gave the same then.
+  test('does not wait for more than one look shows, or than fits its answer', async () => {
+    const { log, metadataStore } = await openTestTopic({
+      metadata: (store) => ({
+        ...store,
+        findPages: (id, partition, offset) => store.findPages(id, partition, offset, 1),
+      }),
+    });
+    const { topicId } = await log.topics.get(orders);
+    for (let page = 0; page < 3; page++) {
+      await send(log, batchOf());
+      const [head] = await metadataStore.getHeads(topicId, [0]);
+      if (head !== undefined) await metadataStore.rollTail(head);
+    }
+    const startMs = performance.now();
+    expect(offsetsIn((await fetchFrom(log, 0, { ...patient, minBytes: 2 * batchOf().length })).batches)).toEqual([0]);
+    expect(offsetsIn((await fetchFrom(log, 2, { ...patient, minBytes: 1e6, maxBytes: 10 })).batches)).toEqual([2]);
+    expect(performance.now() - startMs).toBeLessThan(patient.maxWaitMs / 2);
   });
 
   test('answers empty when the time is up, when its caller goes, and when the log closes', async () => {
