@@ -19,6 +19,13 @@ import type { History } from './history.ts';
 import { appendsAreLinearizable } from './linearizable.ts';
 import { type PartitionLog, type SortedHistory, sortHistory } from './partition-logs.ts';
 import {
+  fencedProducersStayOut,
+  resendsGetTheFirstAnswer,
+  rightProducersAreAccepted,
+  sendsKeepTheirOrder,
+  sequencesFollow,
+} from './producer-invariants.ts';
+import {
   pollsGoUpAndSkipNothing,
   timesFindTheFirstRecord,
   watermarksNeverFall,
@@ -27,15 +34,11 @@ import {
 import {
   ackedIsReadable,
   ackedIsReadToTheEnd,
-  fencedProducersStayOut,
   fetchesGoOn,
   nothingAppearsTwice,
   offsetHasOneValue,
   offsetsAreContiguous,
   onlyWhatWasSentIsRead,
-  resendsGetTheFirstAnswer,
-  sendsKeepTheirOrder,
-  sequencesFollow,
 } from './record-invariants.ts';
 import {
   answersNeedATopic,
@@ -82,6 +85,7 @@ const ofLog = {
   resendsGetTheFirstAnswer,
   sendsKeepTheirOrder,
   fencedProducersStayOut,
+  rightProducersAreAccepted,
   watermarksNeverFall,
   timesFindTheFirstRecord,
   appendsAreLinearizable,

@@ -520,6 +520,28 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'take no more than three records of a producer',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        'if (baseSequence === expectedSequence) return',
+        'if (baseSequence === expectedSequence && baseSequence < 3) return',
+      ),
+    ],
+  },
+  {
+    name: 'refuse every newer epoch of a producer',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/producer-state.ts',
+        'if (baseSequence === expectedSequence) return',
+        'if (baseSequence === expectedSequence && producerEpoch === 0) return',
+      ),
+    ],
+  },
   ...groupMutations,
 ];
 

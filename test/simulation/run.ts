@@ -1,6 +1,6 @@
 /** What happens in one run: topics are made, clients work while trouble is made, the trouble ends, and an audit reads everything. */
 
-import type { GroupId } from '../../lib/ids.ts';
+import type { GroupId, TopicName } from '../../lib/ids.ts';
 import { checkCrc, readBatchHeader } from '../../lib/record/record-batch.ts';
 import { timestampOf } from '../../lib/store/object-id.ts';
 import { decodeFooter } from '../../lib/store/object-layout.ts';
@@ -8,7 +8,7 @@ import type { S3ObjectStore, StoredObject } from '../../lib/store/object-store-s
 import type { Chance } from '../../lib/verify/chance.ts';
 import type { Client, ClientDeps } from '../../lib/verify/client.ts';
 import { type Drained, drainGroup } from '../../lib/verify/drain-group.ts';
-import type { Operation } from '../../lib/verify/history.ts';
+import { answerOf, type Operation, type ProduceOperation } from '../../lib/verify/history.ts';
 import type { createInstants } from '../../lib/verify/instants.ts';
 import { Member } from '../../lib/verify/members.ts';
 import { IdempotentProducer, PlainProducer } from '../../lib/verify/producers.ts';
@@ -161,7 +161,7 @@ export class Run {
     }
   }
 
-  /** Every log that is there takes a record and is read from its start to its end. */
+  /** Every log that is there takes records, without a producer id and with one, and is read from its start to its end. */
   async #audit(): Promise<void> {
     const caller = this.#auditor();
     const topics: Drained[] = [];
@@ -172,14 +172,7 @@ export class Run {
       const partitionCount = partitionCounts.at(-1)?.count ?? 0;
       topics.push({ topic: name, partitionCount });
       for (let partition = 0; partition < partitionCount; partition++) {
-        const timestamps = [this.#scheduler.clock.nowMs()];
-        const probe = {
-          partition,
-          values: [`auditor.${topic.length}${partition}+0`],
-          timestamps,
-          codec: 'none' as const,
-        };
-        this.#expectOk(...(await this.recorder.produce(caller, name, [{ ...probe, producer: undefined }])));
+        await this.#probe(caller, name, partition);
         this.#expectOk(...(await readToTheEnd(this.recorder, caller, name, partition)));
         this.#expectOk(await this.recorder.listOffsets(caller, name, partition, 'max'));
       }
@@ -188,6 +181,29 @@ export class Run {
     for (const group of [...(member > 0 ? [groups.raw] : []), ...(sharer > 0 ? [groups.shared] : [])]) {
       const wrong = await drainGroup(this.recorder, caller, this.#scheduler.clock, group, topics);
       for (const text of wrong) this.#fail(text);
+    }
+  }
+
+  async #probe(caller: Caller, topic: TopicName, partition: number): Promise<void> {
+    const asked = await this.recorder.nextProducer(caller);
+    this.#expectOk(asked);
+    const producerId = answerOf(asked)?.producerId ?? 0;
+    const producers: readonly ProduceOperation['producer'][] = [
+      undefined,
+      { producerId, producerEpoch: 0, baseSequence: 0 },
+      { producerId, producerEpoch: 0, baseSequence: 1 },
+      { producerId, producerEpoch: 1, baseSequence: 0 },
+    ];
+    for (const [index, producer] of producers.entries()) {
+      const values = [`auditor.${topic.length}${partition}${index}+0`];
+      const probe = {
+        partition,
+        values,
+        timestamps: [this.#scheduler.clock.nowMs()],
+        codec: 'none' as const,
+        producer,
+      };
+      this.#expectOk(...(await this.recorder.produce(caller, topic, [probe])));
     }
   }
 

@@ -60,6 +60,16 @@ describe('a history that keeps its promises', () => {
     expect(found([...sent, ...others, produce(['g'], 6, [40, 41, by(7, 1, 0)]), all])).toEqual([]);
   });
 
+  test('passes when a producer is refused that has left something out, or is no longer the newest', () => {
+    const first = produce(['a'], 0, [1, 2, by(7, 0, 0)]);
+    const end = fetch(0, ['a'], [90, 91]);
+    expect(found([first, produce(['c'], refused, [3, 4, by(7, 0, 2)]), end])).toEqual([]);
+    expect(found([first, produce(['b'], refused, [1.5, 4, by(7, 0, 1)]), end])).toEqual([]);
+    const newer = produce(['n'], unknown, [3, undefined, by(7, 1, 0)]);
+    const fenced = { ...refused, code: 'INVALID_PRODUCER_EPOCH' } as const;
+    expect(found([first, newer, produce(['b'], fenced, [3.5, 4, by(7, 0, 1)]), end])).toEqual([]);
+  });
+
   test('passes when a topic is deleted and made again, and stays apart from the one before', () => {
     const operations = [
       produce(['old'], 0, [1, 2]),
@@ -202,6 +212,7 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
         produce(['e'], refused, [7, 8, by(7, 0, 0)]),
         fetch(0, ['e'], [92, 93]),
       ]),
+      ['rightProducersAreAccepted'],
     ],
   ],
   sendsKeepTheirOrder: [
@@ -223,6 +234,25 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
         fetch(0, ['b', 'a'], [90, 91]),
       ]),
       ['sequencesFollow'],
+    ],
+  ],
+  rightProducersAreAccepted: [
+    ['the first batch of a producer is refused', historyOf([...good, produce(['x'], refused, [5, 6, by(7, 0, 0)])])],
+    [
+      'the next batch is refused',
+      historyOf([
+        produce(['a', 'b'], 0, [1, 2, by(7, 0, 0)]),
+        produce(['c'], refused, [3, 4, by(7, 0, 2)]),
+        fetch(0, ['a', 'b'], [90, 91]),
+      ]),
+    ],
+    [
+      'a newer epoch is refused',
+      historyOf([
+        produce(['a'], 0, [1, 2, by(7, 0, 0)]),
+        produce(['b'], { ...refused, code: 'INVALID_PRODUCER_EPOCH' }, [3, 4, by(7, 1, 0)]),
+        fetch(0, ['a'], [90, 91]),
+      ]),
     ],
   ],
   watermarksNeverFall: [
