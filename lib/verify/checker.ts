@@ -26,7 +26,9 @@ import {
   sequencesFollow,
 } from './producer-invariants.ts';
 import {
+  logsStartAtTheirFirstRecord,
   pollsGoUpAndSkipNothing,
+  readsBeginWhereTheyAsked,
   timesFindTheFirstRecord,
   watermarksNeverFall,
   whatIsThereIsServed,
@@ -87,6 +89,8 @@ const ofLog = {
   fencedProducersStayOut,
   rightProducersAreAccepted,
   watermarksNeverFall,
+  readsBeginWhereTheyAsked,
+  logsStartAtTheirFirstRecord,
   timesFindTheFirstRecord,
   appendsAreLinearizable,
 } as const satisfies Record<string, (log: PartitionLog) => Violation[]>;

@@ -178,6 +178,8 @@ function logsOf(
     for (const operation of fetches) {
       const answer = answerOf(operation);
       note(operation, answer?.highWatermark, answer?.logStartOffset);
+      // Where it ended at the first look; the high watermark is that of the last one.
+      if (operation.asked === 'latest') note(operation, answer?.offset);
     }
     for (const operation of operations) {
       if (operation.type === 'produce') {

@@ -40,6 +40,38 @@ export function watermarksNeverFall(log: PartitionLog): Violation[] {
   ];
 }
 
+/** Where a reader begins: at the offset that it names; `earliest` is the log start, and `latest` is judged as a watermark. */
+export function readsBeginWhereTheyAsked(log: PartitionLog): Violation[] {
+  const fetches = log.fetches.flatMap((operation): Violation[] => {
+    const { asked } = operation;
+    const { offset, logStartOffset } = answerOf(operation) ?? { offset: 0, logStartOffset: 0 };
+    if (asked === 'latest' || offset === (asked === 'earliest' ? logStartOffset : asked)) return [];
+    const text = `${named(operation)} asked for ${asked} of ${placed(log, logStartOffset)}, where the log starts, and began at ${offset}`;
+    return [{ text, log, offset, operations: [operation] }];
+  });
+  const listings = log.listings.flatMap((operation): Violation[] => {
+    const { timestamp: asked } = operation;
+    if ((asked !== 'earliest' && asked !== 'latest') || answerOf(operation)?.offset !== undefined) return [];
+    return [{ text: `${named(operation)} asked for ${asked} and got nothing`, log, operations: [operation] }];
+  });
+  return [...fetches, ...listings];
+}
+
+/** Nothing deletes records yet, so that every log starts at its first one. With retention this is to become a bound. */
+export function logsStartAtTheirFirstRecord(log: PartitionLog): Violation[] {
+  const starts = [
+    ...log.watermarks.map(({ operation, logStartOffset: offset }) => ({ operation, offset })),
+    ...log.listings
+      .filter(({ timestamp }) => timestamp === 'earliest')
+      .map((operation) => ({ operation, offset: answerOf(operation)?.offset })),
+  ];
+  return starts.flatMap(({ operation, offset = 0 }) => {
+    if (offset === 0) return [];
+    const text = `${named(operation)} was told that the log starts at ${placed(log, offset)}, and nobody deleted anything`;
+    return [{ text, log, offset, operations: [operation] }];
+  });
+}
+
 /** 7, Jepsen's internal and external nonmonotonic and skipped polls: a session goes up by one record after the other. */
 export function pollsGoUpAndSkipNothing({ operations, logs }: SortedHistory): Violation[] {
   const logOf = new Map(logs.flatMap((log) => log.reads.map((read) => [read as Operation, log] as const)));
@@ -82,6 +114,10 @@ export function timesFindTheFirstRecord(log: PartitionLog): Violation[] {
       return missed === undefined
         ? []
         : violation(`got nothing, yet ${placed(log, missed.offset)} is there`, missed.offset);
+    }
+    const end = log.watermarks.find((seen) => seen.operation.start > endOf(operation) && seen.highWatermark <= offset);
+    if (end !== undefined) {
+      return violation(`got ${offset}, where nothing was when ${named(end.operation)} came later`, offset);
     }
     const found = log.shown.get(offset);
     if (found !== undefined && found.timestamp !== timestamp) {

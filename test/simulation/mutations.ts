@@ -542,6 +542,39 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'read from the start where the latest is asked for',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/fetch.ts',
+        "asked === 'latest' ? head.logEndOffset : asked;",
+        "asked === 'latest' ? head.logStartOffset : asked;",
+      ),
+    ],
+  },
+  {
+    name: 'read from three records before the end where the latest is asked for',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/fetch.ts',
+        "asked === 'latest' ? head.logEndOffset : asked;",
+        "asked === 'latest' ? Math.max(head.logStartOffset, head.logEndOffset - 3) : asked;",
+      ),
+    ],
+  },
+  {
+    name: 'list an earliest offset that is above the end',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/fetch/list-offsets.ts',
+        "if (timestamp === 'earliest') return { offset: head.logStartOffset,",
+        "if (timestamp === 'earliest') return { offset: head.logEndOffset + 7,",
+      ),
+    ],
+  },
   ...groupMutations,
 ];
 

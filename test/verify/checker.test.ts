@@ -51,6 +51,19 @@ describe('a history that keeps its promises', () => {
     expect(found([...overlapping, fetch(0, ['b'], [3, 8]), fetch(0, [], [4, 7])])).toEqual([]);
   });
 
+  test('passes when readers begin at names', () => {
+    const latest = fetch(3, ['dd'], [2, 7, { asked: 'latest' }]);
+    const named = [
+      produce(['dd'], 3, [6, 7]),
+      latest,
+      fetch(0, ['a', 'b', 'cc', 'dd'], [92, 93, { asked: 'earliest' }]),
+      listOffsets('earliest', 0, undefined, [94, 95]),
+      listOffsets('latest', 4, undefined, [96, 97]),
+      listOffsets(99, undefined, undefined, [98, 99]),
+    ];
+    expect(found([...good.slice(0, 2), ...named])).toEqual([]);
+  });
+
   test('passes with resends, newer epochs, and a resend of what is long forgotten', () => {
     const sent = ['a', 'b', 'c', 'd', 'e', 'f'].map((value, at) =>
       produce([value], at, [3 * at, 3 * at + 1, by(7, 0, at)]),
@@ -101,7 +114,13 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
       historyOf([...good.slice(0, 2), fetch(0, ['a', 'b', 'xx'], [90, 91]), produce(['xx'], unknown, [5, 6])]),
     ],
   ],
-  ackedIsReadToTheEnd: [['an acked record was never read', historyOf(good.slice(0, 2))]],
+  ackedIsReadToTheEnd: [
+    ['an acked record was never read', historyOf(good.slice(0, 2))],
+    [
+      'an acked record was read once, and is gone later',
+      historyOf([...good, produce(['dd'], 3, [92, 93]), fetch(1, ['b', 'cc', 'dd'], [94, 95])]),
+    ],
+  ],
   offsetHasOneValue: [
     [
       'an offset shows one record and then another',
@@ -268,8 +287,29 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
         fetch(3, [], [92, 93], { logStartOffset: 2 }),
         fetch(3, [], [94, 95], { logStartOffset: 1 }),
       ]),
+      ['logsStartAtTheirFirstRecord'],
     ],
-    ['the log starts behind its end', historyOf([...good, fetch(3, [], [92, 93], { logStartOffset: 4 })])],
+    [
+      'the log starts behind its end',
+      historyOf([...good, fetch(3, [], [92, 93], { logStartOffset: 4 })]),
+      ['logsStartAtTheirFirstRecord'],
+    ],
+  ],
+  readsBeginWhereTheyAsked: [
+    [
+      'the earliest is not where the log starts',
+      historyOf([...good, fetch(2, ['cc'], [92, 93, { asked: 'earliest' }])]),
+    ],
+    ['an offset is answered from another one', historyOf([...good, fetch(2, ['cc'], [92, 93, { asked: 0 }])])],
+    ['the earliest is nowhere', historyOf([...good, listOffsets('earliest', undefined, undefined, [92, 93])])],
+    ['the latest is nowhere', historyOf([...good, listOffsets('latest', undefined, undefined, [92, 93])])],
+  ],
+  logsStartAtTheirFirstRecord: [
+    [
+      'the first records are gone',
+      historyOf([...good, fetch(3, [], [92, 93, { asked: 'earliest' }], { logStartOffset: 3 })]),
+    ],
+    ['the earliest is an offset of its own', historyOf([...good, listOffsets('earliest', 999, undefined, [92, 93])])],
   ],
   pollsGoUpAndSkipNothing: [
     [
@@ -310,9 +350,22 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
     ['an older record is found', historyOf([...good, listOffsets(2, 0, 1, [92, 93])])],
     ['nothing is found', historyOf([...good, listOffsets(2, undefined, undefined, [92, 93])])],
     ['the highest is not the highest', historyOf([...good, listOffsets('max', 0, 1, [92, 93])])],
+    [
+      'what is found is above the end',
+      historyOf([...good, listOffsets(99, 50, 100, [92, 93]), listOffsets('latest', 3, undefined, [94, 95])]),
+    ],
     ['the time is not the one of the record', historyOf([...good, listOffsets(2, 2, 3, [92, 93])])],
   ],
   appendsAreLinearizable: [
+    [
+      'the latest is not the end',
+      historyOf([...good, fetch(1, ['b', 'cc'], [92, 93, { asked: 'latest' }])]),
+      ['watermarksNeverFall'],
+    ],
+    [
+      'the latest is the start',
+      historyOf([...good.slice(0, 2), fetch(0, ['a', 'b', 'cc'], [5, 6, { asked: 'latest' }])]),
+    ],
     [
       'a batch is put before one that was acked before it began',
       historyOf([produce(['a'], 1, [1, 2]), produce(['b'], 0, [3, 4]), fetch(0, ['b', 'a'], [90, 91])]),
@@ -321,7 +374,7 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
     [
       'a read sees what was sent after it ended',
       historyOf([fetch(0, ['a'], [1, 2]), produce(['a'], 0, [3, 4])]),
-      ['onlyWhatWasSentIsRead'],
+      ['onlyWhatWasSentIsRead', 'ackedIsReadToTheEnd'],
     ],
     ['a batch shows in part', historyOf([...good, fetch(0, ['a'], [1.1, 1.9])])],
   ],
