@@ -298,6 +298,6 @@ function toRead(record: DecodedRecord): ReadRecord {
 }
 
 export function outcomeOf(error: unknown): Exclude<Outcome<object>, { kind: 'ok' }> {
-  if (!isLogError(error)) return { kind: 'bug', detail: String(error) };
+  if (!isLogError(error)) return { kind: 'bug', detail: (error instanceof Error && error.stack) || String(error) };
   return { kind: error.effect === 'none' ? 'failed' : 'unknown', code: error.code, isRetriable: error.retriable };
 }

@@ -2,6 +2,7 @@
 
 import { Progress, runCommand, WrongUsage, wholeNumber } from './command.ts';
 import { MutatedSource } from './mutated-source.ts';
+import type { Mutation } from './mutation.ts';
 import { mutations } from './mutations.ts';
 
 const usage = `
@@ -32,13 +33,22 @@ await runCommand(usage, options, async ({ only, seeds }) => {
   const progress = new Progress();
   const source = new MutatedSource();
   let foundCount = 0;
+  /** A bug that ends the process ends no more than its own line of the table. */
+  const verdictOn = (mutation: Mutation, given: readonly string[]): Verdict => {
+    try {
+      return JSON.parse(source.simulate(mutation, given).stdout) as Verdict;
+    } catch (error) {
+      console.error(`${mutation.name}: ${error}`);
+      return { failures: [], seconds: 0 };
+    }
+  };
   try {
     console.log('| bug | profile | seeds | found by | time |\n|---|---|---:|---|---:|');
     for (const [index, mutation] of chosen.entries()) {
       const { name, profile } = mutation;
       await progress.tell(() => `${index} of ${chosen.length} bugs, ${foundCount} found; now: ${name}`);
       const given = ['--profile', profile, '--seeds', String(seedCount), '--first', '--json'];
-      const { failures, seconds } = JSON.parse(source.simulate(mutation, given).stdout) as Verdict;
+      const { failures, seconds } = verdictOn(mutation, given);
       const [first] = failures;
       if (first !== undefined) foundCount += 1;
       const found =

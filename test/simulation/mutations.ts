@@ -575,6 +575,28 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'let a flush of the client fail',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/client/producer.ts',
+        'if (outcomes === undefined) return;',
+        "if (outcomes !== undefined) throw new Error('a bug of the client');",
+      ),
+    ],
+  },
+  {
+    name: 'leave a promise behind that is rejected',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/produce/produce.ts',
+        'roller.rollWhenDue(commit);',
+        "if (batches.length === 2) void Promise.reject(new Error('nobody hears of it'));\n        roller.rollWhenDue(commit);",
+      ),
+    ],
+  },
   ...groupMutations,
 ];
 

@@ -16,8 +16,10 @@ export function formatFailure({ options, run }: Shrunk): string {
   const [first] = violations;
   const faults = allFaults.filter((fault) => plan.faults.probability[fault] > 0);
   const clients = clientKinds.filter((kind) => plan.clients[kind] > 0).map((kind) => `${plan.clients[kind]} ${kind}`);
+  const invariants = Map.groupBy(violations, ({ invariant }) => invariant);
+  const counts = [...invariants].map(([invariant, found]) => `${found.length} of ${invariant}`);
   return [
-    `seed ${seed} of profile ${profile} fails: ${violations.length} violations`,
+    `seed ${seed} of profile ${profile} fails: ${violations.length} violations, ${counts.join(', ')}`,
     ...violations.slice(0, violationsShown).map(({ invariant, text }) => `  ${invariant}: ${text}`),
     '',
     `needs ${plan.operationsMax} operations of ${clients.join(', ') || 'nobody but the auditor'}; faults: ${faults.join(', ') || 'none'}${plan.faults.sick === undefined ? '' : `, ${plan.faults.sick.step} fails often`}`,

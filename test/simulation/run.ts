@@ -26,9 +26,9 @@ import { openSimulatedClient } from './simulated-client.ts';
 import type { StoreNetwork } from './store-network.ts';
 import type { SharedStores } from './stores.ts';
 
-/** What only the end of a run can show: that the log works again when nothing is in its way. */
+/** What only the end of a run can show: that the log works again when nothing is in its way, and that the run came to its end. */
 export interface AuditViolation {
-  readonly invariant: 'healsWhenFaultsEnd' | 'objectsCanBeReadAlone';
+  readonly invariant: 'healsWhenFaultsEnd' | 'objectsCanBeReadAlone' | 'nothingIsABug';
   readonly text: string;
   readonly operations: readonly Operation[];
 }

@@ -18,9 +18,10 @@ export async function shrink(options: SimulationOptions, run: SimulationRun): Pr
   let best: Shrunk = { options: { ...options, operationsMax: run.plan.operationsMax }, run };
   const tryOut = async (candidate: SimulationOptions): Promise<boolean> => {
     const tried = await simulate(candidate);
-    const violations = tried.violations.filter((violation) => violation.invariant === invariant);
-    if (violations.length > 0) best = { options: candidate, run: { ...tried, violations } };
-    return violations.length > 0;
+    const same = tried.violations.filter((violation) => violation.invariant === invariant);
+    const others = tried.violations.filter((violation) => violation.invariant !== invariant);
+    if (same.length > 0) best = { options: candidate, run: { ...tried, violations: [...same, ...others] } };
+    return same.length > 0;
   };
   const shorten = async () => {
     let [passes, fails] = [-1, best.options.operationsMax ?? 0];

@@ -10,10 +10,11 @@ import type { Scheduler } from './scheduler.ts';
 type Later = (run: (...args: unknown[]) => void, ...args: unknown[]) => void;
 export type Replaced = { readonly target: object; readonly name: string; readonly value: unknown };
 
-/** Runs `work` with time and chance taken from the runtime, and `more`, and gives them back. */
+/** Runs `work` with time and chance taken from the runtime, and `more`, and so many frames in the stacks of errors, and gives them back. */
 export async function withVirtualGlobals<T>(
   scheduler: Scheduler,
   more: readonly Replaced[],
+  stackFrames: number,
   work: () => Promise<T>,
 ): Promise<T> {
   // Whoever has replaced some of these for a moment, as test runners do, gets the turn to put them back.
@@ -34,8 +35,7 @@ export async function withVirtualGlobals<T>(
     { target: AbortSignal, name: 'timeout', value: refused('AbortSignal.timeout') },
     { target: crypto, name: 'getRandomValues', value: refused('crypto.getRandomValues') },
     { target: crypto, name: 'randomUUID', value: refused('crypto.randomUUID') },
-    // Failures are common here, and the stack is most of what an error costs.
-    { target: Error, name: 'stackTraceLimit', value: 0 },
+    { target: Error, name: 'stackTraceLimit', value: stackFrames },
     ...more,
   ];
   const before = replaced.map(({ target, name }) => Object.getOwnPropertyDescriptor(target, name));
