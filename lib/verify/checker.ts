@@ -6,10 +6,13 @@
  */
 
 import {
+  closedConsumersHaveCommitted,
   committedOffsetsAreTheLast,
   formerOwnersCommitNothing,
-  groupsAreFound,
   groupsSkipNothing,
+} from './commit-invariants.ts';
+import {
+  groupsAreFound,
   oldEpochsAreFenced,
   outsidersWaitForMembers,
   partitionsAreHandedOver,
@@ -76,6 +79,7 @@ const ofHistory = {
   outsidersWaitForMembers,
   committedOffsetsAreTheLast,
   groupsSkipNothing,
+  closedConsumersHaveCommitted,
   groupsAreFound,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 

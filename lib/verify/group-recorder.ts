@@ -115,8 +115,14 @@ export class GroupRecorder {
     });
   }
 
-  async fetchOffsets(caller: Caller, groupId: GroupId, topic: TopicName): Promise<FetchOffsetsOperation> {
-    const asked = { type: 'fetchOffsets', group: groupId } as const;
+  /** `done`: by the consumer that asks, which has just closed. */
+  async fetchOffsets(
+    caller: Caller,
+    groupId: GroupId,
+    topic: TopicName,
+    done?: FetchOffsetsOperation['done'],
+  ): Promise<FetchOffsetsOperation> {
+    const asked = { type: 'fetchOffsets', group: groupId, done } as const;
     const operation = this.#recorder.begin<FetchOffsetsOperation>(caller, topic, asked);
     await this.#recorder.end(caller, [operation], async ({ groups }) => {
       const offsets = await groups.fetchOffsets({ groupId, topics: [topic] });

@@ -88,6 +88,8 @@ export interface PollOperation extends Timed {
   readonly partition: Partition;
   readonly session: string;
   readonly group?: string | undefined;
+  /** Where it was told to begin. Undefined: elsewhere, as where its group was. */
+  readonly from?: 'earliest' | 'latest' | undefined;
   readonly outcome: Outcome<{ readonly records: readonly ReadRecord[] }>;
 }
 
@@ -178,6 +180,8 @@ export interface CommittedOffset {
 export interface FetchOffsetsOperation extends Timed {
   readonly type: 'fetchOffsets';
   readonly group: string;
+  /** By a consumer that has closed in order, and had lost none of these: all below `offset` was handed out and done. */
+  readonly done?: readonly { readonly partition: Partition; readonly offset: Offset }[] | undefined;
   readonly outcome: Outcome<{ readonly offsets: readonly CommittedOffset[] }>;
 }
 

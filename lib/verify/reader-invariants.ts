@@ -72,7 +72,10 @@ export function logsStartAtTheirFirstRecord(log: PartitionLog): Violation[] {
   });
 }
 
-/** 7, Jepsen's internal and external nonmonotonic and skipped polls: a session goes up by one record after the other. */
+/**
+ * 7, Jepsen's internal and external nonmonotonic and skipped polls: a session goes up by one record after the other, and
+ * one that begins at the earliest begins where logs start.
+ */
 export function pollsGoUpAndSkipNothing({ operations, logs }: SortedHistory): Violation[] {
   const logOf = new Map(logs.flatMap((log) => log.reads.map((read) => [read as Operation, log] as const)));
   const polls = operations.filter((operation) => operation.type === 'fetch' || operation.type === 'poll');
@@ -84,7 +87,12 @@ export function pollsGoUpAndSkipNothing({ operations, logs }: SortedHistory): Vi
         const before = last;
         last = { offset, poll };
         const log = logOf.get(poll);
-        if (poll.session === undefined || before === undefined || offset === before.offset + 1) return [];
+        if (poll.session === undefined || offset === (before === undefined ? 0 : before.offset + 1)) return [];
+        if (before === undefined) {
+          if (poll.type !== 'poll' || poll.from !== 'earliest' || log === undefined) return [];
+          const text = `skipped poll: session ${poll.session} began with ${placed(log, offset)}, and not at the earliest`;
+          return [{ text, log, offset, operations: [poll] }];
+        }
         // A session may go on in a topic that was made anew, and where that cannot be told nothing is said.
         if (log === undefined || logOf.get(before.poll) !== log) return [];
         const kind = before.poll === poll ? 'internal' : 'external';

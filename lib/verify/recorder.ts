@@ -166,7 +166,7 @@ export class Recorder {
   poll(
     caller: Caller,
     topic: TopicName,
-    session: { readonly name: string; readonly start: Moment; readonly group?: string },
+    session: Pick<PollOperation, 'group' | 'from'> & { readonly name: string; readonly start: Moment },
     read: { readonly partition: number; readonly record: DecodedRecord } | { readonly error: unknown },
   ): void {
     const partition = 'record' in read ? read.partition : 0;
@@ -175,6 +175,7 @@ export class Recorder {
       partition,
       session: session.name,
       group: session.group,
+      from: session.from,
     });
     operation.start = session.start.instant;
     operation.startMs = session.start.ms;

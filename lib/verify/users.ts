@@ -6,6 +6,7 @@ import { isLogError } from '../errors.ts';
 import type { TopicName } from '../ids.ts';
 import type { Chance } from './chance.ts';
 import { Client } from './client.ts';
+import { GroupRecorder } from './group-recorder.ts';
 import type { Moment } from './instants.ts';
 import type { Caller } from './recorder.ts';
 import { recordOf } from './records.ts';
@@ -60,8 +61,8 @@ export class Follower extends Client {
     const { chance, deps, name } = this;
     const { recorder, clock } = deps;
     for (let sessions = 0; !signal.aborted; sessions++) {
-      const session = { name: `${name}/${sessions}`, start: recorder.now() };
       const from = chance.pick(['earliest', 'earliest', 'latest'] as const);
+      const session = { name: `${name}/${sessions}`, start: recorder.now(), from };
       const maxBytes = chance.pick([1, 2_000, 4_000_000]);
       const consumer = millrace.consumer(topic, { from, maxBytes, maxWaitMs: chance.pick([10, 5_000]), signal });
       try {
@@ -94,8 +95,15 @@ class Process implements Caller {
   }
 }
 
+interface Done {
+  readonly topic: TopicName;
+  readonly partition: number;
+  readonly offset: number;
+}
+
 /** Reads as one of a group, from the earliest record on: is slow, hangs, leaves and dies now and then, and begins anew. */
 export class Sharer extends Client {
+  readonly #groups = new GroupRecorder(this.deps.recorder);
   #holdingCount = 0;
 
   override async run(): Promise<void> {
@@ -116,6 +124,7 @@ export class Sharer extends Client {
       const process = new Process(this);
       const millrace = deps.open(process);
       const sessions = new Map<string, Moment & { readonly name: string }>();
+      const done = new Map<string, Done>();
       const consumer = millrace.consumer(topics, {
         group: workload.groups.shared,
         ...instanceId,
@@ -131,26 +140,46 @@ export class Sharer extends Client {
             sessions.set(`${topic}/${partition}`, session);
           }
         },
+        onLost: (partitions) => {
+          for (const { topic, partition } of partitions) done.delete(`${topic}/${partition}`);
+        },
       });
-      await this.#read(process, consumer, sessions);
+      let isInOrder = await this.#read(process, consumer, sessions, done);
       // Whoever is dead closes nothing. A last commit that fails is told here once more.
-      if (!process.isDead) await millrace.close().catch((error) => this.#failed(error));
+      if (!process.isDead) {
+        await millrace.close().catch((error) => {
+          isInOrder = false;
+          this.#failed(error);
+        });
+      }
       await deps.clock.sleep(chance.fraction() * workload.thinkMs * 5);
+      if (isInOrder) await this.#lookBack([...done.values()]);
     }
   }
 
+  /** Whether the group remembers what it was handed. */
+  async #lookBack(done: readonly Done[]): Promise<void> {
+    for (const [topic, ofTopic] of Map.groupBy(done, (one) => one.topic)) {
+      const offsets = ofTopic.map(({ partition, offset }) => ({ partition, offset }));
+      await this.#groups.fetchOffsets(this, this.deps.workload.groups.shared, topic, offsets);
+    }
+  }
+
+  /** Resolves true when it has left in order. Notes in `done` what of it is done, which the last record at hand may not be. */
   async #read(
     process: Process,
     consumer: GroupConsumer,
     sessions: ReadonlyMap<string, Moment & { readonly name: string }>,
-  ): Promise<void> {
+    done: Map<string, Done>,
+  ): Promise<boolean> {
     const { chance, deps } = this;
     const { recorder, clock } = deps;
     // By hand: leaving a loop would leave the group, which the dead do not.
     const records = consumer[Symbol.asyncIterator]();
     try {
       for (let next = await records.next(); !next.done; next = await records.next()) {
-        const { topic, partition } = next.value;
+        const { topic, partition, offset } = next.value;
+        done.set(`${topic}/${partition}`, { topic: topic as TopicName, partition, offset });
         const { name = 'not assigned', ...start } = sessions.get(`${topic}/${partition}`) ?? {
           ...recorder.now(),
           name: undefined,
@@ -161,12 +190,14 @@ export class Sharer extends Client {
         if (chance.happens(0.005)) await clock.sleep(deps.workload.hangMs);
         if (chance.happens(0.02)) await consumer.commit(next.value);
         process.isDead = chance.happens(0.01);
-        if (process.isDead) return;
+        if (process.isDead) return false;
         if (chance.happens(0.01)) break;
       }
       await records.return();
+      return true;
     } catch (error) {
       this.#failed(error);
+      return false;
     }
   }
 

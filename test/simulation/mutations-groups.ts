@@ -168,6 +168,17 @@ export const groupMutations: readonly Mutation[] = [
     ],
   },
   {
+    name: 'groups: the client commits nothing',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/client/group-commits.ts',
+        'if (dirty.length === 0 || !member.isMember) return;',
+        'if (dirty.length >= 0 || !member.isMember) return;',
+      ),
+    ],
+  },
+  {
     name: 'groups: end memberships and leave the sessions',
     profile: 'local',
     edits: [

@@ -597,6 +597,17 @@ export const mutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'begin two records behind the earliest in the client',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/client/consumer.ts',
+        "let position = from === 'latest' ? highWatermark : logStartOffset;",
+        "let position = from === 'latest' ? highWatermark : Math.min(highWatermark, logStartOffset + 2);",
+      ),
+    ],
+  },
   ...groupMutations,
 ];
 

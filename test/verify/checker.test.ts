@@ -11,6 +11,7 @@ import {
   listOffsets,
   nextProducer,
   orders,
+  poll,
   produce,
   refused,
   unknown,
@@ -62,6 +63,8 @@ describe('a history that keeps its promises', () => {
       listOffsets(99, undefined, undefined, [98, 99]),
     ];
     expect(found([...good.slice(0, 2), ...named])).toEqual([]);
+    const earliest = poll([[0, 'a']], [4.1, 4.2, { from: 'earliest', session: 'e' }]);
+    expect(found([...good, earliest, poll([[2, 'cc']], [4.3, 4.4, { from: 'latest' }])])).toEqual([]);
   });
 
   test('passes with resends, newer epochs, and a resend of what is long forgotten', () => {
@@ -329,6 +332,7 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
         fetch(2, ['cc'], [94, 95, { session: 's' }]),
       ]),
     ],
+    ['the first poll from the earliest skips', historyOf([...good, poll([[2, 'cc']], [92, 93, { from: 'earliest' }])])],
     [
       'a poll skips (internal)',
       historyOf([

@@ -47,7 +47,7 @@ export const goodGroups: readonly (readonly [string, readonly Operation[]])[] = 
       committed([1, 2.3], [10.3, 10.4]),
       fetch(1, ['b'], [10.5, 10.6, forBilling]),
       commit(2, ['n', 2], [10.7, 10.8]),
-      committed([2, 10.7], [10.9, 11]),
+      committed([2, 10.7], [10.9, 11, { done: [{ partition: 0, offset: 1 }] }]),
     ],
   ],
   [
@@ -231,6 +231,16 @@ export const spoiledGroups = {
     [
       'a group with a member is not there',
       historyOf([...stays, lookForGroups('describeGroup', notFound, [3, 4]), ...empty]),
+    ],
+  ],
+  closedConsumersHaveCommitted: [
+    [
+      'what was done is not committed',
+      historyOf([
+        produce(['a', 'b'], 0, [0.1, 0.2]),
+        fetch(0, ['a', 'b'], [1, 2, forBilling]),
+        committed(undefined, [3, 4, { done: [{ partition: 0, offset: 1 }] }]),
+      ]),
     ],
   ],
   groupsSkipNothing: [

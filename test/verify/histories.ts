@@ -12,6 +12,7 @@ import type {
   LookForGroupsOperation,
   MemberOperation,
   Operation,
+  PollOperation,
   ProduceOperation,
   ProducerOperation,
   TopicLife,
@@ -92,6 +93,16 @@ export function fetch(
     outcome: { kind: 'ok', offset, records, nextOffset, highWatermark: nextOffset, logStartOffset: 0, ...answer },
     ...more,
   };
+}
+
+/** Handed out by a consumer of the library. */
+export function poll(
+  handedOut: readonly (readonly [offset: number, value: string])[],
+  [start, end, more]: At<PollOperation>,
+): PollOperation {
+  const records = handedOut.map(([offset, value]) => ({ offset, value, timestamp: value.length }));
+  const outcome = { kind: 'ok', records } as const;
+  return { id: start, type: 'poll', ...timed(start, end), partition: 0, session: 'polls', outcome, ...more };
 }
 
 export function listOffsets(
