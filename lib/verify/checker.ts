@@ -10,6 +10,7 @@ import {
   committedOffsetsAreTheLast,
   formerOwnersCommitNothing,
   groupsSkipNothing,
+  resetsGoWhereTheyWereAsked,
 } from './commit-invariants.ts';
 import {
   groupsAreFound,
@@ -39,6 +40,7 @@ import {
 import {
   ackedIsReadable,
   ackedIsReadToTheEnd,
+  batchesAreWhole,
   fetchesGoOn,
   nothingAppearsTwice,
   offsetHasOneValue,
@@ -61,6 +63,7 @@ const ofHistory = {
   nothingIsABug,
   onlyWhatWasSentIsRead,
   nothingAppearsTwice,
+  batchesAreWhole,
   sequencesFollow,
   fetchesGoOn,
   pollsGoUpAndSkipNothing,
@@ -80,6 +83,7 @@ const ofHistory = {
   committedOffsetsAreTheLast,
   groupsSkipNothing,
   closedConsumersHaveCommitted,
+  resetsGoWhereTheyWereAsked,
   groupsAreFound,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 

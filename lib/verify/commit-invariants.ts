@@ -13,7 +13,7 @@ import {
   type Place,
   type TopicLife,
 } from './history.ts';
-import type { Memberships } from './holdings.ts';
+import type { Holding, Memberships } from './holdings.ts';
 import type { PartitionLog, SortedHistory } from './partition-logs.ts';
 import { named, placed, type Violation } from './violation.ts';
 
@@ -32,14 +32,14 @@ export function formerOwnersCommitNothing(history: SortedHistory): Violation[] {
     const { memberId, memberEpoch } = member;
     const ofPlace = holdings.get(`${group} ${placeOf(life.topicId, partition)}`) ?? [];
     const own = ofPlace.filter((one) => one.memberId === memberId && one.memberEpoch <= memberEpoch);
-    const mayHaveItAgain = (since: Instant) =>
-      own.some(({ told }) => endOf(told) >= since) ||
-      memberships.some((one) => one.group === group && one.memberId === memberId && isSilent(one, operation));
+    const membership = memberships.find((one) => one.group === group && one.memberId === memberId);
+    const isSilent = membership !== undefined && mayHaveMissed(membership, operation);
+    // Whoever has it after that got it at a higher epoch.
+    const mayHaveItAgain = (since: Holding) =>
+      own.some(({ told }) => endOf(told) >= since.from) || (isSilent && memberEpoch > since.memberEpoch);
     const next = ofPlace.find(
       (one) =>
-        endOf(one.told) < start &&
-        (one.memberId !== memberId || one.memberEpoch > memberEpoch) &&
-        !mayHaveItAgain(one.from),
+        endOf(one.told) < start && (one.memberId !== memberId || one.memberEpoch > memberEpoch) && !mayHaveItAgain(one),
     );
     if (next === undefined) return [];
     const text = `${named(operation)} was taken from ${memberId} at epoch ${memberEpoch}, though ${next.memberId} was given the partition at epoch ${next.memberEpoch} before, by ${named(next.told)}`;
@@ -53,9 +53,18 @@ function livesOfCommit({ topics, livesOf }: SortedHistory, operation: CommitOffs
   return topicId === undefined ? livesOf(operation) : topics.filter((life) => life.topicId === topicId);
 }
 
-/** Whether the member asked for something that got no answer: it may have been given the partition since, and not know. */
-function isSilent({ operations }: Memberships, commit: CommitOffsetOperation): boolean {
-  return operations.some(({ outcome, start }) => outcome.kind === 'unknown' && start < endOf(commit));
+/**
+ * Whether the member asked for something that got no answer, and may have been given the partition by it. A heartbeat that
+ * comes so late that two newer epochs were told is refused, and what it did before that the answers since have told.
+ */
+function mayHaveMissed({ operations }: Memberships, commit: CommitOffsetOperation): boolean {
+  return operations.some((silent) => {
+    if (silent.outcome.kind !== 'unknown' || silent.start >= endOf(commit)) return false;
+    const since = operations.filter((one) => one.start > silent.start && endOf(one) < commit.start);
+    const told = new Set(since.flatMap((one) => answerOf(one)?.memberEpoch ?? []));
+    const newer = [...told].filter((memberEpoch) => memberEpoch > silent.memberEpoch);
+    return silent.type !== 'heartbeat' || newer.length < 2;
+  });
 }
 
 /** What the committed offset of a partition can have been: undefined is none. */
@@ -189,6 +198,17 @@ function skippedIn(log: PartitionLog, group: string, commits: readonly CommitOff
     return [{ text, log, offset: last.offset, operations: [commit] }];
   }
   return [];
+}
+
+/** 9: a group that is set back to the earliest is set to where logs start. */
+export function resetsGoWhereTheyWereAsked({ operations }: SortedHistory): Violation[] {
+  return operations.flatMap((operation): Violation[] => {
+    if (operation.type !== 'resetOffsets' || operation.to !== 'earliest') return [];
+    const other = answerOf(operation)?.offsets.find(({ offset }) => offset !== 0);
+    if (other === undefined) return [];
+    const text = `${named(operation)} set partition ${other.partition} of ${operation.topic} to ${other.offset}, and not to the earliest`;
+    return [{ text, operations: [operation] }];
+  });
 }
 
 /** 9: what a consumer of the library was done with when it closed in order is committed, by it or by whoever came next. */

@@ -54,6 +54,11 @@ export function oldEpochsAreFenced({ memberships }: SortedHistory): Violation[] 
       const answer = answerOf(operation);
       if (operation.type !== 'heartbeat' || answer === undefined) return [];
       const told = operations.filter((one) => endOf(one) < operation.start && answerOf(one) !== undefined);
+      const higher = told.find((one) => (answerOf(one)?.memberEpoch ?? 0) > answer.memberEpoch);
+      if (higher !== undefined) {
+        const text = `${named(operation)} was told epoch ${answer.memberEpoch}, and ${named(higher)} before it ${answerOf(higher)?.memberEpoch}`;
+        return [{ text, operations: [higher, operation] }];
+      }
       const newer = told.filter((one) => (answerOf(one)?.memberEpoch ?? 0) > operation.memberEpoch);
       const epochs = new Set(newer.map((one) => answerOf(one)?.memberEpoch));
       const last = newer.at(-1);

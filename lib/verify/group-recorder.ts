@@ -132,7 +132,8 @@ export class GroupRecorder {
   }
 
   async resetOffsets(caller: Caller, request: ResetOffsetsRequest): Promise<GroupOperation> {
-    const asked = { type: 'resetOffsets', group: request.groupId } as const;
+    const to = request.to === 'earliest' ? request.to : undefined;
+    const asked = { type: 'resetOffsets', group: request.groupId, to } as const;
     const operation = this.#recorder.begin<GroupOperation>(caller, request.topic, asked);
     await this.#recorder.end(caller, [operation], async ({ groups }) => {
       const offsets = await groups.resetOffsets(request);

@@ -189,6 +189,8 @@ export interface FetchOffsetsOperation extends Timed {
 export interface GroupOperation extends Timed {
   readonly type: 'resetOffsets' | 'deleteGroup';
   readonly group: string;
+  /** Undefined: somewhere else. */
+  readonly to?: 'earliest' | undefined;
   readonly outcome: Outcome<{ readonly offsets: readonly CommittedOffset[] }>;
 }
 

@@ -93,6 +93,26 @@ export function offsetsAreContiguous(log: PartitionLog): Violation[] {
   });
 }
 
+/** 3: a batch is in the log as a whole or not at all, also when its sender never heard of it, and nothing is in its midst. */
+export function batchesAreWhole({ logs, sendsOf }: SortedHistory): Violation[] {
+  return logs.flatMap((log) =>
+    [...log.shown.values()].flatMap(({ offset, value, operation }): Violation[] => {
+      const [sent] = sendsOf.get(value) ?? [];
+      if (sent === undefined) return [];
+      const at = sent.values.indexOf(value);
+      for (const step of [-1, 1]) {
+        const due = sent.values[at + step];
+        const beside = log.shown.get(offset + step);
+        // Nothing can be said of offsets that nobody read; before the first one there is nothing.
+        if (due === undefined || beside?.value === due || (beside === undefined && offset + step >= 0)) continue;
+        const text = `${value} of the batch of ${named(sent)} is at ${placed(log, offset)}, and ${due} is not at ${offset + step}`;
+        return [{ text, log, offset, operations: [sent, operation] }];
+      }
+      return [];
+    }),
+  );
+}
+
 /** A fetch that asks for what is there gets some of it, from one partition at least, or is told of an error. */
 export function fetchesGoOn({ operations, logs }: SortedHistory): Violation[] {
   const fetches = operations.filter((operation) => operation.type === 'fetch');

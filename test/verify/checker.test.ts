@@ -43,6 +43,8 @@ describe('a history that keeps its promises', () => {
     const lost = produce(['lost'], unknown, [5, undefined]);
     expect(found([...good, lost])).toEqual([]);
     expect(found([...good, lost, fetch(3, ['lost'], [92, 93])])).toEqual([]);
+    const two = produce(['lost1', 'lost2'], unknown, [5, undefined]);
+    expect(found([...good, two, fetch(3, ['lost1', 'lost2'], [92, 93])])).toEqual([]);
     expect(found([...good, produce(['no'], refused, [5, 6])])).toEqual([]);
   });
 
@@ -156,6 +158,30 @@ const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
       'a fetch reads above the high watermark',
       historyOf([...good, fetch(0, ['a', 'b', 'cc'], [92, 93], { highWatermark: 2 })]),
       ['watermarksNeverFall', 'appendsAreLinearizable'],
+    ],
+  ],
+  batchesAreWhole: [
+    [
+      'a batch without an answer is there in part',
+      historyOf([
+        produce(['t', 'u', 'v'], unknown, [1, undefined]),
+        produce(['d'], 1, [3, 4]),
+        produce(['e', 'f'], 2, [5, 6]),
+        fetch(0, ['t', 'd', 'e', 'f'], [90, 91]),
+      ]),
+    ],
+    [
+      'the records of a batch stand in another order',
+      historyOf([produce(['t', 'u'], unknown, [1, undefined]), fetch(0, ['u', 't'], [90, 91])]),
+      ['appendsAreLinearizable'],
+    ],
+    [
+      'two batches stand in each other',
+      historyOf([
+        produce(['t', 'u'], unknown, [1, undefined]),
+        produce(['v', 'w'], unknown, [2, undefined]),
+        fetch(0, ['t', 'v', 'u', 'w'], [90, 91]),
+      ]),
     ],
   ],
   fetchesGoOn: [

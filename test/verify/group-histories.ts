@@ -70,6 +70,16 @@ export const goodGroups: readonly (readonly [string, readonly Operation[]])[] = 
     ],
   ],
   [
+    'a member commits what it may have been given by a heartbeat without an answer',
+    [
+      ...handedOver,
+      member('heartbeat', 'm', unknown, [11, 12, { memberEpoch: 2 }]),
+      member('heartbeat', 'm', [3], [12.1, 12.2]),
+      commit(0, ['m', 3], [13, 14]),
+      ...empty,
+    ],
+  ],
+  [
     'a commit without an answer is done at any time, or never',
     [
       ...handedOver,
@@ -96,7 +106,11 @@ export const goodGroups: readonly (readonly [string, readonly Operation[]])[] = 
       commit(0, ['n', 2], [11, 12]),
       member('leave', 'm', [2], [13, 14]),
       member('leave', 'n', [2], [15, 16]),
-      changeGroup('resetOffsets', [{ topicId: 'a', partition: 0, offset: 0, metadata: '' }], [16.1, 16.2]),
+      changeGroup(
+        'resetOffsets',
+        [{ topicId: 'a', partition: 0, offset: 0, metadata: '' }],
+        [16.1, 16.2, { to: 'earliest' }],
+      ),
       changeGroup('deleteGroup', [], [17, 18]),
       committed(undefined, [19, 20]),
       member('join', 'n', [5, ['a/0']], [21, 22]),
@@ -147,6 +161,25 @@ export const spoiledGroups = {
   formerOwnersCommitNothing: [
     ['a commit is taken from the owner of before', historyOf([...handedOver, commit(0, ['m', 1], [11, 12]), ...empty])],
     [
+      'a commit is taken from the owner of before, who long ago was not answered once',
+      historyOf([
+        ...handedOver,
+        member('heartbeat', 'm', unknown, [2.1, 2.2, { memberEpoch: 1 }]),
+        commit(0, ['m', 2], [11, 12]),
+        ...empty,
+      ]),
+    ],
+    [
+      'the same at a higher epoch, when that heartbeat comes too late',
+      historyOf([
+        ...handedOver,
+        member('heartbeat', 'm', unknown, [2.1, 2.2, { memberEpoch: 1 }]),
+        member('heartbeat', 'm', [3, ['a/1']], [11, 12]),
+        commit(0, ['m', 3], [13, 14]),
+        ...empty,
+      ]),
+    ],
+    [
       'a commit is taken at an epoch of before',
       historyOf([
         ...handedOver,
@@ -157,7 +190,28 @@ export const spoiledGroups = {
       ]),
     ],
   ],
+  resetsGoWhereTheyWereAsked: [
+    [
+      'a group is set to an offset that is not the earliest',
+      historyOf([
+        changeGroup(
+          'resetOffsets',
+          [{ topicId: 'a', partition: 0, offset: 2, metadata: '' }],
+          [1, 2, { to: 'earliest' }],
+        ),
+        ...empty,
+      ]),
+    ],
+  ],
   oldEpochsAreFenced: [
+    [
+      'an epoch falls',
+      historyOf([
+        member('join', 'm', [5, []], [1, 2]),
+        member('heartbeat', 'm', [3, []], [3, 4, { memberEpoch: 5 }]),
+        ...empty,
+      ]),
+    ],
     [
       'something left over of a member is answered',
       historyOf([
