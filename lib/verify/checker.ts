@@ -10,6 +10,7 @@ import {
   committedOffsetsAreTheLast,
   formerOwnersCommitNothing,
   groupsSkipNothing,
+  ownersMayCommit,
   resetsGoWhereTheyWereAsked,
 } from './commit-invariants.ts';
 import {
@@ -78,6 +79,7 @@ const ofHistory = {
   partitionsHaveOneMember,
   partitionsAreHandedOver,
   formerOwnersCommitNothing,
+  ownersMayCommit,
   oldEpochsAreFenced,
   outsidersWaitForMembers,
   committedOffsetsAreTheLast,

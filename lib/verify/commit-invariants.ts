@@ -13,7 +13,7 @@ import {
   type Place,
   type TopicLife,
 } from './history.ts';
-import type { Holding, Memberships } from './holdings.ts';
+import { type Holding, isHeldAt, type Memberships } from './holdings.ts';
 import type { PartitionLog, SortedHistory } from './partition-logs.ts';
 import { named, placed, type Violation } from './violation.ts';
 
@@ -45,6 +45,48 @@ export function formerOwnersCommitNothing(history: SortedHistory): Violation[] {
     const text = `${named(operation)} was taken from ${memberId} at epoch ${memberEpoch}, though ${next.memberId} was given the partition at epoch ${next.memberEpoch} before, by ${named(next.told)}`;
     return [{ text, operations: [next.told, operation] }];
   });
+}
+
+/** Whoever is told this has lost what it wanted to commit, or its group. */
+const lossCodes: readonly string[] = ['STALE_MEMBER_EPOCH', 'UNKNOWN_MEMBER_ID', 'FENCED_MEMBER_EPOCH'];
+
+/** 8: who certainly has a partition, from before a commit to after it, is not told that it is another one's. */
+export function ownersMayCommit(history: SortedHistory): Violation[] {
+  const { operations, memberships } = history;
+  return operations.flatMap((operation): Violation[] => {
+    const { outcome } = operation;
+    if (operation.type !== 'commitOffset' || outcome.kind !== 'failed' || !lossCodes.includes(outcome.code)) return [];
+    const { member, group, partition } = operation;
+    const [life, other] = livesOfCommit(history, operation);
+    if (member === undefined || life === undefined || other !== undefined) return [];
+    // Of a topic that goes nobody has anything.
+    if ((life.leaving ?? Number.POSITIVE_INFINITY) <= endOf(operation)) return [];
+    const place = placeOf(life.topicId, partition);
+    const membership = memberships.find((one) => one.group === group && one.memberId === member.memberId);
+    const held = membership?.holdings.find(
+      (one) =>
+        one.place === place &&
+        one.memberEpoch <= member.memberEpoch &&
+        endOf(one.told) < operation.start &&
+        isHeldAt(one, operation),
+    );
+    if (held === undefined || isReplaced(memberships, held, operation)) return [];
+    const text = `${named(operation)} was refused with ${outcome.code}, though ${member.memberId} had the partition since ${named(held.told)}, at epoch ${held.memberEpoch}`;
+    return [{ text, operations: [held.told, operation] }];
+  });
+}
+
+/** Whether another member may have come as the same instance, which takes all that the one before had. */
+function isReplaced(memberships: readonly Memberships[], { told }: Holding, operation: Operation): boolean {
+  const { group, memberId, instanceId } = told;
+  return memberships.some(
+    (one) =>
+      one.group === group &&
+      one.memberId !== memberId &&
+      one.operations.some(
+        (its) => its.instanceId !== undefined && its.instanceId === instanceId && its.start < endOf(operation),
+      ),
+  );
 }
 
 /** Of the topic that the commit names by its id, else of those of its name. */

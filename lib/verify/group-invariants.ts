@@ -1,7 +1,7 @@
 /** What the members of groups, and those who look at groups, are told: who is there, and who owns a partition. */
 
 import { answerOf, endOf, type Operation } from './history.ts';
-import type { Holding, Memberships } from './holdings.ts';
+import { isHeldAt, type Memberships } from './holdings.ts';
 import type { SortedHistory } from './partition-logs.ts';
 import { named, type Violation } from './violation.ts';
 
@@ -40,11 +40,6 @@ export function partitionsAreHandedOver({ memberships }: SortedHistory): Violati
       }),
     ),
   );
-}
-
-/** Certainly so, at the end of `operation`. */
-function isHeldAt({ until, certainUntilMs }: Holding, operation: Operation): boolean {
-  return until > endOf(operation) && certainUntilMs > (operation.endMs ?? Number.POSITIVE_INFINITY);
 }
 
 /** A heartbeat at an epoch that lies two behind is refused, and no member's epoch falls. */

@@ -1,7 +1,15 @@
 /** A history's members: what each of them was told to hold, from when, and until when that was certainly so. */
 
 import type { Timestamp } from '../ids.ts';
-import { answerOf, type History, type Instant, type MemberOperation, type Place } from './history.ts';
+import {
+  answerOf,
+  endOf,
+  type History,
+  type Instant,
+  type MemberOperation,
+  type Operation,
+  type Place,
+} from './history.ts';
 
 /** Whoever is told this is a member no longer, and has lost all it had. */
 export const fencingCodes: readonly string[] = ['UNKNOWN_MEMBER_ID', 'FENCED_MEMBER_EPOCH', 'FENCED_INSTANCE_ID'];
@@ -29,6 +37,11 @@ export interface Memberships {
   readonly operations: readonly MemberOperation[];
   readonly strays: readonly MemberOperation[];
   readonly holdings: readonly Holding[];
+}
+
+/** Certainly so, at the end of `operation`. */
+export function isHeldAt({ until, certainUntilMs }: Holding, operation: Operation): boolean {
+  return until > endOf(operation) && certainUntilMs > (operation.endMs ?? Number.POSITIVE_INFINITY);
 }
 
 export function membershipsOf({ operations, clockErrorMsMax = Number.POSITIVE_INFINITY }: History): Memberships[] {

@@ -179,6 +179,17 @@ export const groupMutations: readonly Mutation[] = [
     ],
   },
   {
+    name: 'groups: refuse commits at the epoch at which the partition was given',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/offset-item.ts',
+        'item.owner.memberEpoch <= by.memberEpoch',
+        'item.owner.memberEpoch < by.memberEpoch',
+      ),
+    ],
+  },
+  {
     name: 'groups: end memberships and leave the sessions',
     profile: 'local',
     edits: [

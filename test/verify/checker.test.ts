@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { checkHistory, type InvariantName, invariantNames } from '../../lib/verify/checker.ts';
 import type { History, Operation, TopicLife } from '../../lib/verify/history.ts';
-import { goodGroups, spoiledGroups } from './group-histories.ts';
+import { goodGroups, refusedInOrder, spoiledGroups } from './group-histories.ts';
 import {
   by,
   changeTopic,
@@ -101,6 +101,10 @@ describe('a history that keeps its promises', () => {
 
   test.each(goodGroups)('passes when %s', (_, operations) => {
     expect(found(operations)).toEqual([]);
+  });
+
+  test.each(refusedInOrder)('passes when a commit is refused and %s', (_, operations) => {
+    expect(violated({ ...historyOf([...operations, fetch(0, [], [900, 901])]), clockErrorMsMax: 0 })).toEqual([]);
   });
 
   test('passes when a batch is delivered twice, once to a topic that goes and once to the next one of its name', () => {

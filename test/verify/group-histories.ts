@@ -15,6 +15,7 @@ import {
 } from './histories.ts';
 
 const stale = { kind: 'failed', code: 'STALE_MEMBER_EPOCH', isRetriable: false } as const;
+const noMember = { kind: 'failed', code: 'UNKNOWN_MEMBER_ID', isRetriable: false } as const;
 const notFound = { kind: 'failed', code: 'GROUP_ID_NOT_FOUND', isRetriable: false } as const;
 const forBilling = { group: 'billing' };
 const empty = [fetch(0, [], [900, 901])];
@@ -120,6 +121,28 @@ export const goodGroups: readonly (readonly [string, readonly Operation[]])[] = 
   ],
 ];
 
+/** Commits that are refused, of who may have lost the partition: by clocks that are right. */
+export const refusedInOrder: readonly (readonly [string, readonly Operation[]])[] = [
+  ['the session of its member may be over', [...handedOver, commit(0, ['n', 2], [60, 61, { outcome: noMember }])]],
+  ['it is at an epoch of before', [...handedOver, commit(0, ['n', 1], [11, 12, { outcome: stale }])]],
+  [
+    'its member has given the partition up',
+    [
+      ...handedOver,
+      member('heartbeat', 'n', [2, []], [11, 12, { owned: [] }]),
+      commit(0, ['n', 2], [13, 14, { outcome: stale }]),
+    ],
+  ],
+  [
+    'another member has come as the same instance',
+    [
+      member('join', 'm', [1, ['a/0']], [1, 2, { instanceId: 'i' }]),
+      member('join', 'm2', unknown, [3, 4, { instanceId: 'i' }]),
+      commit(0, ['m', 1], [5, 6, { outcome: noMember }]),
+    ],
+  ],
+];
+
 type Spoiled = readonly [story: string, history: History, also?: readonly InvariantName[]];
 
 export const spoiledGroups = {
@@ -188,6 +211,22 @@ export const spoiledGroups = {
         commit(0, ['m', 1], [15, 16]),
         ...empty,
       ]),
+    ],
+  ],
+  ownersMayCommit: [
+    [
+      'a commit of the owner is refused',
+      {
+        ...historyOf([...handedOver, commit(0, ['n', 2], [11, 12, { outcome: stale }]), ...empty]),
+        clockErrorMsMax: 0,
+      },
+    ],
+    [
+      'the owner is said to be no member',
+      {
+        ...historyOf([...handedOver, commit(0, ['n', 2], [11, 12, { outcome: noMember }]), ...empty]),
+        clockErrorMsMax: 0,
+      },
     ],
   ],
   resetsGoWhereTheyWereAsked: [
