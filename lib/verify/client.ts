@@ -31,6 +31,8 @@ export interface Workload {
   readonly listPageMax: number;
   /** One whose members make the calls of the protocol themselves, and one whose members are the library's consumers. */
   readonly groups: { readonly raw: GroupId; readonly shared: GroupId };
+  /** All members leave every so often, and for so long are outsiders who change their group. Undefined: never. */
+  readonly recess?: { readonly everyMs: number; readonly forMs: number } | undefined;
   /** A member's session lasts one of these. */
   readonly sessionTimeoutsMs: readonly [number, ...number[]];
   /** A handler that hangs takes this long. */

@@ -27,6 +27,8 @@ export class Member extends Client {
   readonly #instanceId: InstanceId | undefined;
   readonly #sessionTimeoutMs: number;
   readonly #isLazy: boolean;
+  /** Nobody leaves or comes back at the same moment as the others. */
+  readonly #recessDelayMs: number;
   readonly #relics: Relic[] = [];
   #membership: Membership;
   #lives = 0;
@@ -41,17 +43,26 @@ export class Member extends Client {
     this.#instanceId = chance.happens(0.3) ? (`instance-${name}` as InstanceId) : undefined;
     this.#sessionTimeoutMs = chance.pick(deps.workload.sessionTimeoutsMs);
     this.#isLazy = chance.happens(0.3);
+    this.#recessDelayMs = chance.fork('recess').fraction() * deps.workload.thinkMs * 2;
     this.#membership = this.#newLife();
   }
 
   override async run(): Promise<void> {
     const { chance } = this;
     while (await this.next()) {
-      if (!this.#membership.isMember) await this.#join();
+      if (this.#isRecess) await (this.#membership.isMember ? this.#goAway(false) : this.#meddle());
+      else if (!this.#membership.isMember) await this.#join();
       else await this.#turn();
       if (chance.happens(0.02)) await this.#meddle();
     }
     if (this.#membership.isMember && chance.happens(0.5)) await this.#leave();
+  }
+
+  get #isRecess(): boolean {
+    const { clock, startMs, workload } = this.deps;
+    if (workload.recess === undefined) return false;
+    const { everyMs, forMs } = workload.recess;
+    return (clock.nowMs() - startMs - this.#recessDelayMs) % everyMs > everyMs - forMs;
   }
 
   async #join(): Promise<void> {
@@ -172,6 +183,11 @@ export class Member extends Client {
       const back = known.map((one) =>
         this.#toCommit({ topic, ...one, topicId: one.topicId as TopicId }, Math.max(0, one.offset - 1)),
       );
+      // Of a group that has nothing: what it had begins anew.
+      const [relic] = this.#relics;
+      if (outcome.kind === 'ok' && known.length === 0 && relic !== undefined) {
+        back.push(this.#toCommit(relic.holding, 0));
+      }
       if (back.length > 0) await this.#groups.commitOffsets(this, this.#groupId, undefined, back);
     }
   }
@@ -184,13 +200,17 @@ export class Member extends Client {
   }
 
   async #leave(): Promise<void> {
+    await this.#goAway(this.#instanceId !== undefined && this.chance.happens(0.6));
+    // Who was the last one can do what members keep from others.
+    if (this.chance.happens(0.5)) await this.#meddle();
+  }
+
+  async #goAway(isTemporary: boolean): Promise<void> {
     const membership = this.#membership;
     const held = [...membership.holdings.values()];
     if (this.chance.happens(0.8)) await this.#commit(membership, held);
     this.#keepRelics(membership, held);
-    await membership.leave(this.#instanceId !== undefined && this.chance.happens(0.6));
-    // Who was the last one can do what members keep from others.
-    if (this.chance.happens(0.5)) await this.#meddle();
+    await membership.leave(isTemporary);
   }
 
   #die(): void {

@@ -53,6 +53,7 @@ export interface Plan {
   /** How the timestamps of records go as time goes on: with it, not at all, or back. */
   readonly timestampDrift: number;
   readonly skewMsMax: number;
+  readonly recess: Workload['recess'];
   readonly fillerBytes: Workload['fillerBytes'];
   readonly faults: FaultPlan;
 }
@@ -76,6 +77,9 @@ const thinkMsOf: Partial<Record<Plan['theme'], readonly [number, ...number[]]>> 
   heavy: [2],
   endless: [2],
 };
+
+/** A member has some thirty thoughts in a run. */
+const recessThoughts = { every: 25, for: 10 };
 
 export function drawPlan(
   chance: Chance,
@@ -128,6 +132,9 @@ export function drawPlan(
       clientKinds.map((kind) => [kind, without.includes(kind) ? 0 : drawn.clients[kind]]),
     ) as Plan['clients'],
     operationsMax: given.operationsMax ?? drawn.operations,
+    recess: chance.fork('recess').happens(0.5)
+      ? { everyMs: recessThoughts.every * drawn.thinkMs, forMs: recessThoughts.for * drawn.thinkMs }
+      : undefined,
     faults: drawFaults(chance.fork('faults'), theme, without),
   };
 }

@@ -131,6 +131,7 @@ export class Run {
         // Few enough for there to be several pages.
         listPageMax: 2,
         groups,
+        recess: this.#plan.recess,
         sessionTimeoutsMs: [6_000, 10_000, 10_000, 45_000],
         hangMs: 20_000,
         fillerBytes,
