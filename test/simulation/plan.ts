@@ -78,8 +78,8 @@ const thinkMsOf: Partial<Record<Plan['theme'], readonly [number, ...number[]]>> 
   endless: [2],
 };
 
-/** A member has some thirty thoughts in a run. */
-const recessThoughts = { every: 25, for: 10 };
+/** A member has some dozens in a run. */
+const recessThoughts = { every: 15, for: 6 };
 
 export function drawPlan(
   chance: Chance,
