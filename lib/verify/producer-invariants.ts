@@ -117,7 +117,14 @@ const refusals: readonly string[] = ['OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PR
  * 5: a producer that does everything right is accepted: a batch is not refused for its sequence or its epoch when all that
  * its producer sent before it at this epoch is acked, and nobody sent with a newer epoch.
  */
-export function rightProducersAreAccepted(log: PartitionLog): Violation[] {
+export function rightProducersAreAccepted({ logs, livesOf }: SortedHistory): Violation[] {
+  // Of two topics the later one may have refused it, which knows nothing of what the one before it acked.
+  return logs.flatMap((log) =>
+    refusedIn(log).filter(({ operations }) => operations.every((one) => livesOf(one).length === 1)),
+  );
+}
+
+function refusedIn(log: PartitionLog): Violation[] {
   const ofProducers = Map.groupBy(log.produces, ({ producer }) => producer?.producerId);
   return log.produces.flatMap((operation) => {
     const { outcome, producer, start } = operation;

@@ -83,6 +83,8 @@ describe('a history that keeps its promises', () => {
     const end = fetch(0, ['a'], [90, 91]);
     expect(found([first, produce(['c'], refused, [3, 4, by(7, 0, 2)]), end])).toEqual([]);
     expect(found([first, produce(['b'], refused, [1.5, 4, by(7, 0, 1)]), end])).toEqual([]);
+    const old = produce(['a'], 0, [1, 2, by(7, 0, 0)]);
+    expect(found([old, produce(['b'], refused, [45, 65, by(7, 0, 1)])], [gone, again])).toEqual([]);
     const newer = produce(['n'], unknown, [3, undefined, by(7, 1, 0)]);
     const fenced = { ...refused, code: 'INVALID_PRODUCER_EPOCH' } as const;
     expect(found([first, newer, produce(['b'], fenced, [3.5, 4, by(7, 0, 1)]), end])).toEqual([]);
