@@ -146,8 +146,8 @@ export const groupMutations: readonly Mutation[] = [
     edits: [
       edit(
         'lib/group/group-deps.ts',
-        'deletedEpoch === undefined ? 0 : deletedEpoch + 1',
-        'deletedEpoch === -1 ? 1 : 0',
+        'Math.max(deletedEpoch ?? -1, ...epochs) + 1',
+        'deletedEpoch === -1 ? 1 : 0 * epochs.length',
       ),
       edit(
         'lib/store/group-store-sqlite.ts',
@@ -161,9 +161,9 @@ export const groupMutations: readonly Mutation[] = [
     profile: 'local',
     edits: [
       edit(
-        'lib/client/owned-partition.ts',
-        'return this.done === this.committed ? undefined : this.done;',
-        'return this.next === this.committed || this.done === undefined ? undefined : this.next;',
+        'lib/client/group-commits.ts',
+        '({ one, offset: one.done })',
+        '({ one, offset: one.done === undefined ? undefined : one.next })',
       ),
     ],
   },
