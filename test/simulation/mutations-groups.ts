@@ -190,17 +190,6 @@ export const groupMutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'groups: delete what is listed of a deleted group, whoever has claimed it since',
-    profile: 'aws',
-    edits: [
-      edit(
-        'lib/store/group-offsets-dynamodb.ts',
-        "'(attribute_not_exists(u) OR u < :e) AND (attribute_not_exists(e) OR e < :e)'",
-        "'attribute_exists(pk) OR :e > :e'",
-      ),
-    ],
-  },
-  {
     name: 'groups: end memberships and leave the sessions',
     profile: 'local',
     edits: [
