@@ -2,12 +2,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Transport, type TransportRequest, wrapTransport } from '../../lib/client/transport.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { LogError } from '../../lib/errors.ts';
 import { openEmbeddedLog } from '../../lib/server/embedded.ts';
 import { type Server, startServer } from '../../lib/server/server.ts';
 import { reportHtml } from '../../lib/verify/report-html.ts';
-import { type VerifyReport, verifyLog } from '../../lib/verify/verify.ts';
+import { type VerifyOptions, type VerifyProgress, type VerifyReport, verifyLog } from '../../lib/verify/verify.ts';
 import { runCli } from '../cli/run-cli.ts';
 import { type Fault, startBrokenServer } from './broken-server.ts';
 
@@ -37,6 +39,27 @@ async function verifyThrough(
   } finally {
     await transport.close();
     await proxy.close();
+  }
+}
+
+type Send = (request: TransportRequest) => ReturnType<Transport>;
+
+/** Of the honest log, on a way there that `send` stands in, which knows how far the run is. */
+async function verifyOver(
+  send: (request: TransportRequest, inner: Send, phase: VerifyProgress['phase']) => ReturnType<Transport>,
+  others: Partial<VerifyOptions> = {},
+): Promise<VerifyReport> {
+  let phase: VerifyProgress['phase'] = 'working';
+  const inner = httpTransport({ endpoint: server.url });
+  const transport = wrapTransport(inner, (request) => send(request, inner, phase));
+  const work = { seed: 1, durationMs: 1_000, partitionCount: 2, isChaotic: false, hasGroups: false };
+  const onProgress = (progress: VerifyProgress) => {
+    phase = progress.phase;
+  };
+  try {
+    return await verifyLog({ transport, clock: systemClock, ...work, onProgress, ...others });
+  } finally {
+    await inner.close();
   }
 }
 
@@ -97,6 +120,31 @@ describe('verify', () => {
     expect(html).toContain('http://example.invalid/&lt;a&gt;');
     expect(html.match(/<svg/g)).toHaveLength(Math.min(20, report.violations.length));
   });
+
+  // The read that must come to the end began anew in the session of the one that had failed, and so went back.
+  test('passes an honest log that fails once while it is read to its end', async () => {
+    let fetchCount = 0;
+    const report = await verifyOver(async (request, inner, phase) => {
+      if (phase !== 'reading' || !request.path.endsWith('/fetch')) return await inner(request);
+      if (++fetchCount === 3) throw new LogError('REQUEST_TIMED_OUT', 'no answer');
+      const asked = { ...JSON.parse(Buffer.concat(request.body ?? []).toString()), maxBytes: 10_000 };
+      return await inner({ ...request, body: [Buffer.from(JSON.stringify(asked))] });
+    });
+    expect(fetchCount).toBeGreaterThan(3);
+    expect(report).toMatchObject({ verdict: 'passed', doubts: [], violations: [] });
+  });
+
+  // What it had acked was said to be lost, since nobody read it.
+  test('proves nothing of a log that stops answering', async () => {
+    const report = await verifyOver(async (request, inner, phase) => {
+      if (phase === 'reading') throw new LogError('REQUEST_TIMED_OUT', 'no answer');
+      return await inner(request);
+    });
+    expect(report.violations).toEqual([]);
+    expect(report.verdict).toBe('unproven');
+    expect(report.doubts).toHaveLength(4);
+    expect(report.doubts[0]).toContain('could not be read to its end');
+  }, 30_000);
 
   test('proves nothing when it is interrupted', async () => {
     const transport = httpTransport({ endpoint: server.url });
