@@ -87,6 +87,11 @@ interface Unread {
 const topicCount = 2;
 /** Requests and answers that are cut, of all. */
 const cutProbability = 0.05;
+/**
+ * The clocks of the log's own machines are at most this far apart, or it is told that sessions end too early. Ours needs to
+ * agree with none of them, and requests may take long: a session is counted on ours from when its last heartbeat was sent.
+ */
+const clockErrorMsMax = 2_000;
 /** Below this a run says little. */
 const ackedRecordsMin = 100;
 /** Reading to the end, and deleting, is tried this often: what has faults may have them then too. */
@@ -171,6 +176,7 @@ async function putToTheTest(
     operations: recorder.operations,
     topics: livesOf(recorder, options),
     topicStaleMsMax: 10_000,
+    clockErrorMsMax,
     groupsOfOthers: [groups.shared],
   };
   const isUnread = ({ life, partition }: PartitionLog) =>

@@ -7,9 +7,9 @@ import { decodeFrames, encodeFrames, type Frame } from '../../lib/wire.ts';
 
 /**
  * `drop`: acks a batch and keeps nothing of it. `repeat`: sends one twice. `reorder`: swaps two of one partition. `forget`:
- * says of committed offsets that they are, and passes nothing on.
+ * says of committed offsets that they are, and passes nothing on. `share`: gives a member what another one has.
  */
-export type Fault = 'none' | 'drop' | 'repeat' | 'reorder' | 'forget';
+export type Fault = 'none' | 'drop' | 'repeat' | 'reorder' | 'forget' | 'share';
 
 export interface BrokenServer {
   readonly url: string;
@@ -20,17 +20,19 @@ export interface BrokenServer {
 
 /** One in so many requests that could be spoiled is. */
 const oneIn = 10;
-/** Members commit seldom. */
-const commitsOneIn = 2;
+/** Members commit, and are given something, seldom. */
+const ofGroupsOneIn = 2;
 
 export async function startBrokenServer(target: string, fault: Fault): Promise<BrokenServer> {
   let spoilableCount = 0;
   let faultCount = 0;
   const spoil = () => {
-    const isDue = spoilableCount++ % (fault === 'forget' ? commitsOneIn : oneIn) === 0;
+    const isDue = spoilableCount++ % (fault === 'forget' || fault === 'share' ? ofGroupsOneIn : oneIn) === 0;
     if (isDue) faultCount += 1;
     return isDue;
   };
+  /** What a member of a group was given last. */
+  let given: { readonly memberId: string; readonly assignment: readonly unknown[] } | undefined;
   const server = createServer(async (incoming, outgoing) => {
     const body = await readAll(incoming);
     const forward = (bytes: Uint8Array) => forwardTo(target, incoming, bytes);
@@ -61,6 +63,13 @@ export async function startBrokenServer(target: string, fault: Fault): Promise<B
         if (fault === 'repeat' && isPlain && spoil()) await forward(body);
         answer = await forward(fault === 'reorder' && swapped !== undefined && spoil() ? bytesOf(swapped) : body);
       }
+    }
+    if (fault === 'share' && answer.status === 200 && incoming.url?.endsWith('-members/heartbeat')) {
+      const { memberId, assignment, ...others } = JSON.parse(answer.body.toString());
+      if (given !== undefined && given.memberId !== memberId && assignment !== undefined && spoil()) {
+        const { assignment: shared } = given;
+        answer = { ...answer, body: Buffer.from(JSON.stringify({ memberId, assignment: shared, ...others })) };
+      } else if (assignment?.length > 0) given = { memberId, assignment };
     }
     outgoing.writeHead(answer.status, answer.headers).end(answer.body);
   });
