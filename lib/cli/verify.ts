@@ -48,8 +48,9 @@ export function addVerifyCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Exit code 0 only when every promise is proven: nothing was violated, everything acknowledged was read again, and enough was
-done to tell. The topics and groups it makes are called millrace-verify-..., and are deleted at the end.
+Exit code 0 only when every promise is proven: nothing was violated, everything acknowledged was read again, and enough of
+everything was done to tell, for which three seconds are few. The topics and groups it makes are called millrace-verify-..., and
+are deleted at the end; where they cannot be, they are named, and the exit code is 1 as well.
 
 Examples:
   millrace verify --seconds 10
@@ -84,10 +85,15 @@ async function verify(options: VerifyCommandOptions): Promise<void> {
   if (options.json) output.json(plainReport(report, endpoint));
   else output.line(reportText(report));
   await output.flush();
-  for (const topic of report.leftTopics) note(`millrace: topic ${topic} could not be deleted`);
-  for (const group of report.leftGroups) note(`millrace: group ${group} could not be deleted`);
-  if (report.verdict !== 'passed') throw new CommandError(`the log at ${endpoint} ${verdictText(report)}`);
-  note(`millrace: the log at ${endpoint} ${verdictText(report)}`);
+  const verdict = `the log at ${endpoint} ${verdictText(report)}`;
+  const left = leftOf(report);
+  if (left.length > 0) throw new CommandError(`${verdict}; what could not be deleted: ${left.join(', ')}`);
+  if (report.verdict !== 'passed') throw new CommandError(verdict);
+  note(`millrace: ${verdict}`);
+}
+
+function leftOf({ leftTopics, leftGroups }: VerifyReport): string[] {
+  return [...leftTopics.map((topic) => `topic ${topic}`), ...leftGroups.map((group) => `group ${group}`)];
 }
 
 function progressLine(seconds: number): (progress: VerifyProgress) => void {
@@ -106,13 +112,17 @@ function verdictText({ verdict, violations, doubts }: VerifyReport): string {
   return `proved nothing: ${doubts.join('; ')}`;
 }
 
-function reportText({ verdict, violations, evidence, seed, durationMs, groups }: VerifyReport): string {
+function reportText(report: VerifyReport): string {
+  const { verdict, doubts, violations, evidence, seed, durationMs, groups } = report;
+  const left = leftOf(report);
   const { ackedRecords, readRecords, committedOffsets, operations } = evidence;
   const { refusedBatches, batchesOfUnknownOutcome, cutConnections } = evidence;
   return [
     `${verdict} after ${formatDuration(durationMs)}: ${formatCount(operations, 'operation')}, seed ${seed}`,
     `  ${formatCount(ackedRecords, 'record')} acknowledged, ${formatCount(readRecords, 'record')} read${groups.length === 0 ? '' : `, ${formatCount(committedOffsets, 'commit')} of ${formatCount(groups.length, 'group')}`}`,
     `  ${refusedBatches} batches refused, ${batchesOfUnknownOutcome} without a known outcome, ${cutConnections} connections cut`,
+    ...doubts.map((doubt) => `  unproven: ${doubt}`),
+    ...(left.length > 0 ? [`  left behind: ${left.join(', ')}`] : []),
     ...violations
       .slice(0, violationsShown)
       .flatMap(({ invariant, text, operations: involved }) => [

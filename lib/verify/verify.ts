@@ -14,6 +14,7 @@ import { cutConnections } from './chaos.ts';
 import { checkHistory, type FoundViolation } from './checker.ts';
 import type { Client, ClientDeps, Workload } from './client.ts';
 import { drainGroup } from './drain-group.ts';
+import { type Evidence, evidenceOf, missingOf } from './evidence.ts';
 import { answerOf, type History, type TopicLife } from './history.ts';
 import { createInstants } from './instants.ts';
 import { Member } from './members.ts';
@@ -67,17 +68,6 @@ export interface VerifyReport {
   readonly history: History;
 }
 
-export interface Evidence {
-  readonly operations: number;
-  readonly ackedRecords: number;
-  readonly refusedBatches: number;
-  readonly batchesOfUnknownOutcome: number;
-  readonly readRecords: number;
-  /** By members of groups, whose calls are looked at one by one. */
-  readonly committedOffsets: number;
-  readonly cutConnections: number;
-}
-
 interface Unread {
   readonly topic: TopicName;
   readonly partition: number;
@@ -92,8 +82,6 @@ const cutProbability = 0.05;
  * agree with none of them, and requests may take long: a session is counted on ours from when its last heartbeat was sent.
  */
 const clockErrorMsMax = 2_000;
-/** Below this a run says little. */
-const ackedRecordsMin = 100;
 /** Reading to the end, and deleting, is tried this often: what has faults may have them then too. */
 const attemptsMax = 5;
 
@@ -162,6 +150,7 @@ async function putToTheTest(
   isCalm = false;
   await work(options, recorder, cut.transport, topics, groups, startMs);
   isCalm = true;
+  const workCount = recorder.operations.length;
   tell(options, 'reading', recorder, startMs);
   const unread = await readEverything(recorder, auditor, options, topics);
   const doubts = unread.map(
@@ -185,10 +174,8 @@ async function putToTheTest(
   const violations = checkHistory(history).filter(
     ({ invariant, log }) => invariant !== 'ackedIsReadToTheEnd' || log === undefined || !isUnread(log),
   );
-  const evidence = evidenceOf(history, cut.cutCount());
-  if (evidence.ackedRecords < ackedRecordsMin) {
-    doubts.push(`only ${evidence.ackedRecords} records were acked, and fewer than ${ackedRecordsMin} tell little`);
-  }
+  const evidence = evidenceOf(history, workCount, cut.cutCount());
+  doubts.push(...missingOf(evidence, hasGroups));
   if (options.signal?.aborted) doubts.push('it was interrupted');
   const verdict = violations.length > 0 ? 'failed' : doubts.length > 0 ? 'unproven' : 'passed';
   return { verdict, doubts, violations, seed, durationMs: clock.nowMs() - startMs, topics, evidence, history };
@@ -305,21 +292,6 @@ function livesOf({ operations }: Recorder, { partitionCount: count }: VerifyOpti
     const partitionCounts = [{ count, from, fromMs }];
     return [{ topic, topicId, from, fromMs, leaving: undefined, to: undefined, partitionCounts }];
   });
-}
-
-function evidenceOf({ operations }: History, cutCount: number): Evidence {
-  const produces = operations.filter((operation) => operation.type === 'produce');
-  const reads = operations.filter((operation) => operation.type === 'fetch' || operation.type === 'poll');
-  const countOf = (kind: 'failed' | 'unknown') => produces.filter(({ outcome }) => outcome.kind === kind).length;
-  return {
-    operations: operations.length,
-    ackedRecords: produces.reduce((sum, { outcome, values }) => sum + (outcome.kind === 'ok' ? values.length : 0), 0),
-    refusedBatches: countOf('failed'),
-    batchesOfUnknownOutcome: countOf('unknown'),
-    committedOffsets: operations.filter(({ type, outcome }) => type === 'commitOffset' && outcome.kind === 'ok').length,
-    readRecords: reads.reduce((sum, { outcome }) => sum + (outcome.kind === 'ok' ? outcome.records.length : 0), 0),
-    cutConnections: cutCount,
-  };
 }
 
 function tell(options: VerifyOptions, phase: VerifyProgress['phase'], recorder: Recorder, startMs: number): void {

@@ -7,9 +7,10 @@ import { decodeFrames, encodeFrames, type Frame } from '../../lib/wire.ts';
 
 /**
  * `drop`: acks a batch and keeps nothing of it. `repeat`: sends one twice. `reorder`: swaps two of one partition. `forget`:
- * says of committed offsets that they are, and passes nothing on. `share`: gives a member what another one has.
+ * says of committed offsets that they are, and passes nothing on. `share`: gives a member what another one has. `keep`:
+ * deletes nothing.
  */
-export type Fault = 'none' | 'drop' | 'repeat' | 'reorder' | 'forget' | 'share';
+export type Fault = 'none' | 'drop' | 'repeat' | 'reorder' | 'forget' | 'share' | 'keep';
 
 export interface BrokenServer {
   readonly url: string;
@@ -38,7 +39,10 @@ export async function startBrokenServer(target: string, fault: Fault): Promise<B
     const forward = (bytes: Uint8Array) => forwardTo(target, incoming, bytes);
     let answer: Awaited<ReturnType<typeof forward>>;
     const isCommit = incoming.method === 'POST' && incoming.url?.endsWith('/offsets') === true;
-    if (fault === 'forget' && isCommit && spoil()) {
+    if (fault === 'keep' && incoming.method === 'DELETE') {
+      const problem = { code: 'TOPIC_AUTHORIZATION_FAILED', status: 403, effect: 'none', retriable: false };
+      answer = { status: 403, headers: jsonHeaders, body: Buffer.from(JSON.stringify(problem)) };
+    } else if (fault === 'forget' && isCommit && spoil()) {
       const { offsets } = JSON.parse(body.toString()) as { offsets: { topic: string; partition: number }[] };
       const results = offsets.map(({ topic, partition }) => ({ topic, partition }));
       answer = { status: 200, headers: jsonHeaders, body: Buffer.from(JSON.stringify({ results })) };
