@@ -50,7 +50,8 @@ export function addVerifyCommand(program: Command): void {
       `
 Exit code 0 only when every promise is proven: nothing was violated, everything acknowledged was read again, and enough of
 everything was done to tell, for which three seconds are few. The topics and groups it makes are called millrace-verify-..., and
-are deleted at the end; where they cannot be, they are named, and the exit code is 1 as well.
+are deleted at the end; where they cannot be, they are named, and the exit code is 1 as well. To read everything and to delete it
+takes a minute at most, whatever the log does; what could not be read until then is not proven.
 
 Examples:
   millrace verify --seconds 10

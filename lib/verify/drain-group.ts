@@ -22,13 +22,14 @@ export interface Drained {
   readonly partitionCount: number;
 }
 
-/** Resolves with what went wrong; nothing when all is read and committed. */
+/** Resolves with what went wrong; nothing when all is read and committed. Ends early where it may not go on. */
 export async function drainGroup(
   recorder: Recorder,
   caller: Caller,
   clock: Clock,
   groupId: GroupId,
   topics: readonly Drained[],
+  mayGoOn = () => true,
 ): Promise<string[]> {
   const groups = new GroupRecorder(recorder);
   const members = Array.from({ length: memberCount }, (_, index) => {
@@ -42,30 +43,32 @@ export async function drainGroup(
       rebalanceTimeoutMs: 60_000,
     });
   });
+  const came = new Set<Membership>();
   const partitionCount = topics.reduce((sum, topic) => sum + topic.partitionCount, 0);
   const isSettled = () =>
     new Set(members.map(({ memberEpoch }) => memberEpoch)).size === 1 &&
     members.every((member) => member.isMember && member.revoked.length === 0) &&
     members.reduce((sum, { holdings }) => sum + holdings.size, 0) === partitionCount;
 
-  for (let round = 0; !isSettled(); round++) {
-    if (round === roundsMax) {
-      const held = members.map(({ memberEpoch, holdings }) => `${holdings.size} at epoch ${memberEpoch}`);
-      return [
-        `group ${groupId} is not settled: of ${partitionCount} partitions its members hold ${held.join(' and ')}`,
-      ];
-    }
+  for (let round = 0; round < roundsMax && mayGoOn() && !isSettled(); round++) {
     for (const member of members) {
       member.release(member.revoked);
+      came.add(member);
       await (member.isMember ? member.heartbeat(true) : member.join());
     }
     await clock.sleep(roundMs);
   }
   const wrong: string[] = [];
-  for (const member of members) {
-    wrong.push(...(await readAndCommit(recorder, groups, caller, member)));
+  if (isSettled()) {
+    for (const member of members) wrong.push(...(await readAndCommit(recorder, groups, caller, member, mayGoOn)));
+  } else {
+    const held = members.map(({ memberEpoch, holdings }) => `${holdings.size} at epoch ${memberEpoch}`);
+    wrong.push(
+      `group ${groupId} is not settled: of ${partitionCount} partitions its members hold ${held.join(' and ')}`,
+    );
   }
-  for (const member of members) {
+  // Whatever became of it: until its members have left, or their sessions are over, a group cannot be deleted.
+  for (const member of came) {
     const { outcome } = await member.leave(false);
     if (outcome.kind !== 'ok') wrong.push(`a member could not leave group ${groupId}: ${JSON.stringify(outcome)}`);
   }
@@ -77,10 +80,12 @@ async function readAndCommit(
   groups: GroupRecorder,
   caller: Caller,
   member: Membership,
+  mayGoOn: () => boolean,
 ): Promise<string[]> {
   const { groupId: group, memberId } = member.identity;
   const wrong: string[] = [];
   for (const { topic, topicId, partition, session } of member.holdings.values()) {
+    if (!mayGoOn()) return [...wrong, `group ${group} was not read to its end`];
     const { outcome: found } = await groups.fetchOffsets(caller, group, topic);
     const committed =
       found.kind === 'ok'
@@ -88,7 +93,7 @@ async function readAndCommit(
         : undefined;
     let asked = committed?.offset ?? 0;
     let isAtEnd = false;
-    for (let reads = 0; reads < readsMax && !isAtEnd; reads++) {
+    for (let reads = 0; reads < readsMax && !isAtEnd && mayGoOn(); reads++) {
       const limits = { maxBytes: 1_000_000, minBytes: 0, maxWaitMs: 0 };
       const partitions = [{ partition, asked, session }];
       const [poll] = await recorder.fetch(caller, topic, { partitions, group, ...limits });

@@ -22,9 +22,10 @@ import type { PartitionLog } from './partition-logs.ts';
 import { IdempotentProducer, PlainProducer } from './producers.ts';
 import { readToTheEnd } from './read-to-the-end.ts';
 import { Consumer, Reader } from './readers.ts';
-import { type CalledLog, type Caller, type CallLog, Recorder } from './recorder.ts';
+import { type Caller, type CallLog, Recorder } from './recorder.ts';
 import { fillerBytes } from './records.ts';
 import { openRemoteLog } from './remote-log.ts';
+import { limitTime } from './time-limit.ts';
 import { Follower, Sender, Sharer } from './users.ts';
 
 export interface VerifyOptions {
@@ -68,6 +69,11 @@ export interface VerifyReport {
   readonly history: History;
 }
 
+/** Behind this no request is sent; it is set as the run goes on. */
+interface End {
+  endMs: number;
+}
+
 interface Unread {
   readonly topic: TopicName;
   readonly partition: number;
@@ -82,8 +88,20 @@ const cutProbability = 0.05;
  * agree with none of them, and requests may take long: a session is counted on ours from when its last heartbeat was sent.
  */
 const clockErrorMsMax = 2_000;
-/** Reading to the end, and deleting, is tried this often: what has faults may have them then too. */
-const attemptsMax = 5;
+/** Reading to the end is tried this often, a second apart: what has faults may have them then too. */
+const readsMax = 5;
+/** Deleting is, for longer than the sessions of members that died. */
+const deletesMax = 10;
+/** No request takes longer. */
+const requestMsMax = 10_000;
+/**
+ * However the log behaves, all that follows the work is over after a minute, as the help of the command says: what is under way
+ * ends, everything is read, members leave, and what was made is deleted. To judge it takes what it takes.
+ */
+const settlingMsMax = 15_000;
+const readingMsMax = 30_000;
+const leavingMsMax = 5_000;
+const deletingMsMax = 10_000;
 
 const kinds = [
   ['plain', PlainProducer, 3],
@@ -102,8 +120,9 @@ type Kind = readonly [string, new (...args: ConstructorParameters<typeof PlainPr
 /** Throws when the log cannot be reached, or its topics cannot be made. */
 export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
   const { transport, clock, seed, keepsTopics = false, hasGroups = true } = options;
-  const log = openRemoteLog(transport);
   const startMs = clock.nowMs();
+  const end: End = { endMs: Number.POSITIVE_INFINITY };
+  const log = openRemoteLog(limitTime(transport, clock, requestMsMax, () => end.endMs));
   const name = `millrace-verify-${startMs.toString(36)}-${seed.toString(36)}`;
   const groups = { raw: `${name}-members` as GroupId, shared: `${name}-consumers` as GroupId };
   // Throws what is wrong with the way there, before anything is made.
@@ -112,11 +131,12 @@ export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
   const topics = Array.from({ length: topicCount }, (_, index) => parseTopicName(`${name}-${index}`));
   const cleanUp = async () => {
     if (keepsTopics) return { leftTopics: [], leftGroups: [] };
-    const leftGroups = hasGroups ? await deleteAll(Object.values(groups), log.groups.delete, clock) : [];
-    return { leftGroups, leftTopics: await deleteAll(topics, log.topics.delete, clock) };
+    end.endMs = clock.nowMs() + deletingMsMax;
+    const leftGroups = hasGroups ? await deleteAll(Object.values(groups), log.groups.delete, clock, end) : [];
+    return { leftGroups, leftTopics: await deleteAll(topics, log.topics.delete, clock, end) };
   };
   try {
-    const report = await putToTheTest(options, log, topics, groups, startMs);
+    const report = await putToTheTest(options, end, topics, groups, startMs);
     return { ...report, groups: hasGroups ? Object.values(groups) : [], ...(await cleanUp()) };
   } catch (error) {
     await cleanUp();
@@ -126,7 +146,7 @@ export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
 
 async function putToTheTest(
   options: VerifyOptions,
-  log: CalledLog,
+  end: End,
   topics: readonly TopicName[],
   groups: Workload['groups'],
   startMs: number,
@@ -134,12 +154,12 @@ async function putToTheTest(
   const { transport, clock, seed, isChaotic, partitionCount, hasGroups = true } = options;
   const chance = createChance(seed, 'verify');
   const cut = cutConnections(transport, clock, chance.fork('chaos'), isChaotic ? cutProbability : 0);
-  const cutLog = openRemoteLog(cut.transport);
+  const limited = (inner: Transport, { timeoutMs }: Caller) => limitTime(inner, clock, timeoutMs, () => end.endMs);
   // Nobody cuts anything before the clients work, nor when everything is read.
   let isCalm = true;
-  const call: CallLog = (_, work) => work(isCalm ? log : cutLog);
+  const call: CallLog = (caller, work) => work(openRemoteLog(limited(isCalm ? transport : cut.transport, caller)));
   const recorder = new Recorder(call, createInstants(clock));
-  const auditor = { name: 'auditor', chance: chance.fork('auditor'), timeoutMs: 30_000 };
+  const auditor = { name: 'auditor', chance: chance.fork('auditor'), timeoutMs: requestMsMax };
 
   for (const topic of topics) {
     const { outcome } = await recorder.changeTopic(auditor, 'create', topic, { partitionCount });
@@ -148,16 +168,23 @@ async function putToTheTest(
     throw new LogError('KAFKA_STORAGE_ERROR', `topic ${topic} could not be created: ${why}`);
   }
   isCalm = false;
-  await work(options, recorder, cut.transport, topics, groups, startMs);
+  await work(options, end, recorder, (caller) => limited(cut.transport, caller), topics, groups, startMs);
   isCalm = true;
   const workCount = recorder.operations.length;
   tell(options, 'reading', recorder, startMs);
-  const unread = await readEverything(recorder, auditor, options, topics);
-  const doubts = unread.map(
-    ({ topic, partition, why }) => `${topic}/${partition} could not be read to its end: ${why}`,
-  );
+  const readUntilMs = clock.nowMs() + readingMsMax;
+  end.endMs = readUntilMs + leavingMsMax;
+  const mayGoOn = () => options.signal?.aborted !== true && clock.nowMs() < readUntilMs;
+  const unread = await readEverything(recorder, auditor, options, topics, mayGoOn);
+  const [first] = unread;
+  const doubts =
+    first === undefined
+      ? []
+      : [
+          `${unread.length} partitions could not be read to their ends, such as ${first.topic}/${first.partition}: ${first.why}`,
+        ];
   const drained = topics.map((topic) => ({ topic, partitionCount }));
-  const drain = (group: GroupId) => drainGroup(recorder, auditor, clock, group, drained);
+  const drain = (group: GroupId) => drainGroup(recorder, auditor, clock, group, drained, mayGoOn);
   doubts.push(...(await Promise.all(hasGroups ? Object.values(groups).map(drain) : [])).flat());
   tell(options, 'judging', recorder, startMs);
 
@@ -186,31 +213,31 @@ async function deleteAll<Name extends string>(
   names: readonly Name[],
   deleteOne: (name: Name) => Promise<void>,
   clock: Clock,
+  { endMs }: End,
 ): Promise<Name[]> {
-  const left: Name[] = [];
-  for (const name of names) {
-    for (let attempt = 1; ; attempt++) {
+  let left = names;
+  for (let attempt = 1; ; attempt++) {
+    const failed: Name[] = [];
+    for (const name of left) {
       try {
         await deleteOne(name);
-        break;
       } catch (error) {
         // Never made, or deleted by an attempt whose answer was lost.
-        if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') || isLogError(error, 'GROUP_ID_NOT_FOUND')) break;
-        if (attempt === attemptsMax) {
-          left.push(name);
-          break;
-        }
-        await clock.sleep(1_000);
+        if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') || isLogError(error, 'GROUP_ID_NOT_FOUND')) continue;
+        failed.push(name);
       }
     }
+    if (failed.length === 0 || attempt === deletesMax || clock.nowMs() >= endMs) return failed;
+    left = failed;
+    await clock.sleep(1_000);
   }
-  return left;
 }
 
 async function work(
   options: VerifyOptions,
+  end: End,
   recorder: Recorder,
-  transport: Transport,
+  wayOf: (caller: Caller) => Transport,
   topics: readonly TopicName[],
   groups: Workload['groups'],
   startMs: number,
@@ -220,7 +247,7 @@ async function work(
     topics: topics.map((topic) => ({ topic, partitionCount })),
     topicsBeside: [],
     thinkMs: 20,
-    timeoutsMs: [30_000],
+    timeoutsMs: [requestMsMax],
     timestampDrift: 1,
     deliveredTwice: isChaotic ? 0.1 : 0,
     secondDeliveryMsMax: 500,
@@ -241,12 +268,14 @@ async function work(
     recorder,
     // The transport is closed by whoever opened it.
     open: (caller) => {
+      const transport = wayOf(caller);
       const send = (request: TransportRequest) => (caller.isDead ? new Promise<never>(() => {}) : transport(request));
       const shared = makeTransport(transport.endpoint, send, async () => {}, transport.limits);
       return new Millrace({ transport: shared, clock, randomBytes: caller.chance.bytes });
     },
     mayGoOn: () => {
       tell(options, 'working', recorder, startMs);
+      if (signal?.aborted) end.endMs = Math.min(end.endMs, clock.nowMs() + settlingMsMax);
       return clock.nowMs() - startMs < durationMs && signal?.aborted !== true;
     },
     beside: (one) => {
@@ -254,6 +283,7 @@ async function work(
       void one.then(() => beside.delete(one));
     },
   };
+  end.endMs = startMs + durationMs + settlingMsMax;
   const chance = createChance(seed, 'clients');
   const clients = [...kinds, ...(hasGroups ? kindsOfGroups : [])].flatMap(([kind, Kind, count]) =>
     Array.from({ length: count }, (_, index) => new Kind(deps, `${kind}${index}`, chance.fork(`${kind}${index}`))),
@@ -268,16 +298,18 @@ async function readEverything(
   auditor: Caller,
   { partitionCount, clock }: VerifyOptions,
   topics: readonly TopicName[],
+  mayGoOn: () => boolean,
 ): Promise<Unread[]> {
   const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
   let wanted = topics.flatMap((topic) => partitions.map((partition) => ({ topic, partition })));
   for (let attempt = 1; ; attempt++) {
     const unread: Unread[] = [];
     for (const { topic, partition } of wanted) {
-      const [last] = await readToTheEnd(recorder, auditor, topic, partition, `to the end ${attempt}`);
-      if (last?.outcome.kind !== 'ok') unread.push({ topic, partition, why: JSON.stringify(last?.outcome) });
+      const [last] = mayGoOn() ? await readToTheEnd(recorder, auditor, topic, partition, `to the end ${attempt}`) : [];
+      if (last?.outcome.kind === 'ok') continue;
+      unread.push({ topic, partition, why: last === undefined ? 'there was no time' : JSON.stringify(last.outcome) });
     }
-    if (unread.length === 0 || attempt === attemptsMax) return unread;
+    if (unread.length === 0 || attempt === readsMax || !mayGoOn()) return unread;
     wanted = unread;
     await clock.sleep(1_000);
   }

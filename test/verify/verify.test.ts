@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Transport, type TransportRequest, wrapTransport } from '../../lib/client/transport.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
 import { LogError } from '../../lib/errors.ts';
 import { openEmbeddedLog } from '../../lib/server/embedded.ts';
 import { type Server, startServer } from '../../lib/server/server.ts';
@@ -151,7 +151,7 @@ describe('verify', () => {
     });
     expect(report.violations).toEqual([]);
     expect(report.verdict).toBe('unproven');
-    expect(report.doubts[0]).toContain('could not be read to its end');
+    expect(report.doubts[0]).toContain('could not be read to their ends');
   }, 30_000);
 
   // All that was asked for were records that were acked.
@@ -167,6 +167,47 @@ describe('verify', () => {
     const doubts = ['only 0 offsets were found by time, and fewer than 3 tell little'];
     expect(report).toMatchObject({ verdict: 'unproven', doubts, violations: [] });
   });
+
+  // It went on for minutes: requests of 30 s each, deliveries of 120 s, a hundred rounds of a group.
+  test.each([
+    ['that is silent from some time on', (_: TransportRequest, count: number) => count > 200],
+    ['that gives nobody a producer id', ({ path }: TransportRequest) => path === '/v1/producers'],
+  ])(
+    'is over a minute after its work with a log %s',
+    async (_, isSilent) => {
+      const speed = 20;
+      const startMs = Date.now();
+      const nowMs = () => startMs + (Date.now() - startMs) * speed;
+      const clock: Clock = { nowMs, sleep: (ms, signal) => systemClock.sleep(ms / speed, signal) };
+      let count = 0;
+      const report = await verifyOver(
+        async (request, inner) => {
+          if (!isSilent(request, count++)) return await inner(request);
+          await clock.sleep(request.timeoutMs, request.signal);
+          request.signal?.throwIfAborted();
+          throw new LogError('REQUEST_TIMED_OUT', 'no answer');
+        },
+        { clock, durationMs: 20_000, hasGroups: true },
+      );
+      expect(report).toMatchObject({ verdict: 'unproven', violations: [] });
+      // What the machine takes for itself counts twenty times.
+      expect(nowMs() - startMs).toBeLessThan(20_000 + 60_000 + 20_000);
+    },
+    30_000,
+  );
+
+  // Its last members were there for 45 s more, and groups that have members cannot be deleted.
+  test('leaves no group behind when it is interrupted while groups are read', async () => {
+    const interrupt = new AbortController();
+    const report = await verifyOver(
+      async (request, inner, phase) => {
+        if (phase === 'reading' && request.path.endsWith('/heartbeat')) interrupt.abort();
+        return await inner(request);
+      },
+      { hasGroups: true, signal: interrupt.signal },
+    );
+    expect(report).toMatchObject({ verdict: 'unproven', leftTopics: [], leftGroups: [] });
+  }, 60_000);
 
   test('proves nothing when it is interrupted', async () => {
     const transport = httpTransport({ endpoint: server.url });
