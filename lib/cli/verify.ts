@@ -1,6 +1,6 @@
 /** `millrace verify`: puts a log to the test, over its own doors, and says whether it kept its promises. */
 
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { systemClock } from '../clock.ts';
 import { partitionCountMax } from '../limits.ts';
@@ -8,7 +8,7 @@ import { formatOperation } from '../verify/format.ts';
 import { reportHtml } from '../verify/report-html.ts';
 import { type VerifyProgress, type VerifyReport, verifyLog } from '../verify/verify.ts';
 import { addEndpointOption, type EndpointOptions, withTransport } from './endpoint.ts';
-import { CommandError } from './failure.ts';
+import { CommandError, messageOf } from './failure.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { note, Output } from './output.ts';
 import { parseWhole } from './parse.ts';
@@ -64,7 +64,9 @@ async function verify(options: VerifyCommandOptions): Promise<void> {
   const { endpoint, seconds, partitions, groups, chaos = false, keep = false } = options;
   const seed = options.seed ?? systemClock.nowMs() % 2 ** 32;
   const isShown = process.stderr.isTTY === true;
-  const report = await untilInterrupted(({ signal }) =>
+  await mayWrite(options.html);
+  let names: Parameters<typeof placesOf>[0] = { topics: [], groups: [] };
+  const work = ({ signal }: AbortController) =>
     withTransport(options, (transport) =>
       verifyLog({
         transport,
@@ -76,25 +78,56 @@ async function verify(options: VerifyCommandOptions): Promise<void> {
         hasGroups: groups,
         keepsTopics: keep,
         signal,
+        onNamed: (named) => {
+          names = named;
+        },
         ...(isShown && { onProgress: progressLine(seconds) }),
       }),
-    ),
-  );
+    );
+  const report = await untilInterrupted(work, {
+    onInterrupted: () => note(`${isShown ? '\r\x1b[K' : ''}millrace: interrupted, cleaning up`),
+    onKilled: () => note(`millrace: left behind, unless already deleted: ${placesOf(names).join(', ')}`),
+  });
   if (isShown) process.stderr.write('\r\x1b[K');
-  if (options.html !== undefined) await writeFile(options.html, reportHtml(report, endpoint));
   const output = new Output(process.stdout);
   if (options.json) output.json(plainReport(report, endpoint));
   else output.line(reportText(report));
   await output.flush();
   const verdict = `the log at ${endpoint} ${verdictText(report)}`;
   const left = leftOf(report);
-  if (left.length > 0) throw new CommandError(`${verdict}; what could not be deleted: ${left.join(', ')}`);
-  if (report.verdict !== 'passed') throw new CommandError(verdict);
+  const troubles = [
+    ...(left.length > 0 ? [`what could not be deleted: ${left.join(', ')}`] : []),
+    ...(await writePage(options.html, report, endpoint)),
+  ];
+  if (troubles.length > 0 || report.verdict !== 'passed') throw new CommandError([verdict, ...troubles].join('; '));
   note(`millrace: ${verdict}`);
 }
 
+/** Before a long run, and not behind it: whether the page can be written. What is there stays as it is. */
+async function mayWrite(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  await appendFile(path, '').catch((cause) => {
+    throw new CommandError(`cannot write ${path}: ${messageOf(cause)}`, { cause });
+  });
+}
+
+/** Resolves with what went wrong. */
+async function writePage(path: string | undefined, report: VerifyReport, endpoint: string): Promise<string[]> {
+  if (path === undefined) return [];
+  try {
+    await writeFile(path, reportHtml(report, endpoint));
+    return [];
+  } catch (error) {
+    return [`cannot write ${path}: ${messageOf(error)}`];
+  }
+}
+
 function leftOf({ leftTopics, leftGroups }: VerifyReport): string[] {
-  return [...leftTopics.map((topic) => `topic ${topic}`), ...leftGroups.map((group) => `group ${group}`)];
+  return placesOf({ topics: leftTopics, groups: leftGroups });
+}
+
+function placesOf({ topics, groups }: Pick<VerifyReport, 'topics' | 'groups'>): string[] {
+  return [...topics.map((topic) => `topic ${topic}`), ...groups.map((group) => `group ${group}`)];
 }
 
 function progressLine(seconds: number): (progress: VerifyProgress) => void {

@@ -44,6 +44,8 @@ export interface VerifyOptions {
   /** Ends the work early; what was done is judged. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: VerifyProgress) => void;
+  /** Hears what the topics and groups are called, just before the first of them is made. */
+  readonly onNamed?: (names: Pick<VerifyReport, 'topics' | 'groups'>) => void;
 }
 
 export interface VerifyProgress {
@@ -135,9 +137,11 @@ export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
     const leftGroups = hasGroups ? await deleteAll(Object.values(groups), log.groups.delete, clock, end) : [];
     return { leftGroups, leftTopics: await deleteAll(topics, log.topics.delete, clock, end) };
   };
+  const names = { topics, groups: hasGroups ? Object.values(groups) : [] };
+  options.onNamed?.(names);
   try {
     const report = await putToTheTest(options, end, topics, groups, startMs);
-    return { ...report, groups: hasGroups ? Object.values(groups) : [], ...(await cleanUp()) };
+    return { ...report, ...names, ...(await cleanUp()) };
   } catch (error) {
     await cleanUp();
     throw error;
@@ -150,7 +154,7 @@ async function putToTheTest(
   topics: readonly TopicName[],
   groups: Workload['groups'],
   startMs: number,
-): Promise<Omit<VerifyReport, 'groups' | 'leftTopics' | 'leftGroups'>> {
+): Promise<Omit<VerifyReport, 'topics' | 'groups' | 'leftTopics' | 'leftGroups'>> {
   const { transport, clock, seed, isChaotic, partitionCount, hasGroups = true } = options;
   const chance = createChance(seed, 'verify');
   const cut = cutConnections(transport, clock, chance.fork('chaos'), isChaotic ? cutProbability : 0);
@@ -205,7 +209,7 @@ async function putToTheTest(
   doubts.push(...missingOf(evidence, hasGroups));
   if (options.signal?.aborted) doubts.push('it was interrupted');
   const verdict = violations.length > 0 ? 'failed' : doubts.length > 0 ? 'unproven' : 'passed';
-  return { verdict, doubts, violations, seed, durationMs: clock.nowMs() - startMs, topics, evidence, history };
+  return { verdict, doubts, violations, seed, durationMs: clock.nowMs() - startMs, evidence, history };
 }
 
 /** Resolves with those that could not be deleted. */

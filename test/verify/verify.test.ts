@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,7 +10,7 @@ import { openEmbeddedLog } from '../../lib/server/embedded.ts';
 import { type Server, startServer } from '../../lib/server/server.ts';
 import { reportHtml } from '../../lib/verify/report-html.ts';
 import { type VerifyOptions, type VerifyProgress, type VerifyReport, verifyLog } from '../../lib/verify/verify.ts';
-import { runCli } from '../cli/run-cli.ts';
+import { type RunningCli, runCli, startCli } from '../cli/run-cli.ts';
 import { type Fault, startBrokenServer } from './broken-server.ts';
 
 let server: Server;
@@ -267,6 +267,61 @@ describe('millrace verify', () => {
     expect(run.stderr).toContain('kept every promise');
     expect(run.exitCode).toBe(1);
   });
+
+  /** Resolves when it has made its topics. */
+  async function startVerify(...options: string[]): Promise<RunningCli> {
+    const before = (await namesOf('topics')).length;
+    const running = startCli(['verify', '--endpoint', server.url, ...options], {}, '');
+    while ((await namesOf('topics')).length < before + 2) await systemClock.sleep(50);
+    return running;
+  }
+
+  test('says that it cleans up when it is interrupted, and does', async () => {
+    const before = await namesOf('topics');
+    const { child, done } = await startVerify('--seconds', '60', '--no-groups');
+    // As a terminal does that is closed.
+    child.kill('SIGHUP');
+    child.kill('SIGHUP');
+    const { exitCode, stderr } = await done;
+    expect(stderr).toContain('millrace: interrupted, cleaning up\n');
+    expect(stderr).toContain('it was interrupted');
+    expect(exitCode).toBe(1);
+    expect(await namesOf('topics')).toEqual(before);
+  }, 30_000);
+
+  test('names what it may leave behind when it is interrupted once more', async () => {
+    const { child, done } = await startVerify('--seconds', '60');
+    child.kill('SIGINT');
+    while (child.exitCode === null) {
+      await systemClock.sleep(20);
+      child.kill('SIGINT');
+    }
+    const { exitCode, stderr } = await done;
+    expect(stderr).toMatch(
+      /left behind, unless already deleted: topic \S+-0, topic \S+-1, group \S+-members, group \S+-consumers/,
+    );
+    expect(exitCode).toBe(130);
+  }, 30_000);
+
+  // It threw away all that it had found.
+  test('prints what it found where its page cannot be written, and tries before it begins', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-verify-'));
+    try {
+      const nowhere = await runCli(['verify', '--endpoint', server.url, '--html', join(folder, 'none', 'report.html')]);
+      expect(nowhere.stderr).toContain('cannot write');
+      expect(nowhere).toMatchObject({ exitCode: 1, stdout: '' });
+      const html = join(folder, 'report.html');
+      const { done } = await startVerify('--seconds', '3', '--no-groups', '--html', html);
+      rmSync(html);
+      mkdirSync(html);
+      const run = await done;
+      expect(run.stdout).toContain('passed after');
+      expect(run.stderr).toContain('cannot write');
+      expect(run.exitCode).toBe(1);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 30_000);
 
   test('ends with 2 for what it cannot do', async () => {
     const run = await runCli(['verify', '--seconds', 'long']);
