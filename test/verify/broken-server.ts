@@ -2,7 +2,7 @@
 
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { fieldAt } from '../../lib/record/record-batch.ts';
+import { fieldAt, readBatchHeader } from '../../lib/record/record-batch.ts';
 import { decodeFrames, encodeFrames, type Frame } from '../../lib/wire.ts';
 
 /**
@@ -52,15 +52,19 @@ export async function startBrokenServer(target: string, fault: Fault): Promise<B
       if (fault === 'drop' && spoil()) {
         // Committed by nobody, and answered as if it were the next one of its partition.
         const kept = frames.slice(0, -1);
-        const first = kept.length === 0 ? undefined : await forward(bytesOf(kept));
-        const results = first === undefined || first.status !== 200 ? [] : JSON.parse(first.body.toString()).results;
-        const lost = { partition: frames.at(-1)?.partition, baseOffset: 5, recordCount: 1, timestamp: Date.now() };
-        answer = {
-          status: 200,
-          headers: jsonHeaders,
-          body: Buffer.from(JSON.stringify({ results: [...results, lost] })),
-        };
+        const lost = frames.at(-1) as Frame;
+        const isThere = (await endOf(target, incoming, lost.partition)) !== undefined;
+        const first = kept.length === 0 || !isThere ? undefined : await forward(bytesOf(kept));
         if (first !== undefined && first.status !== 200) answer = first;
+        else if (!isThere) answer = await forward(body);
+        else {
+          // Behind those that were kept.
+          const end = await endOf(target, incoming, lost.partition);
+          const results = first === undefined ? [] : JSON.parse(first.body.toString()).results;
+          const { recordCount } = readBatchHeader(lost.batch);
+          results.push({ partition: lost.partition, baseOffset: end, recordCount, timestamp: Date.now() });
+          answer = { status: 200, headers: jsonHeaders, body: Buffer.from(JSON.stringify({ results })) };
+        }
       } else {
         const isPlain = frames.every(({ batch }) => Buffer.from(batch).readBigInt64BE(fieldAt.producerId) < 0n);
         const swapped = isPlain ? swap(frames) : undefined;
@@ -86,6 +90,13 @@ export async function startBrokenServer(target: string, fault: Fault): Promise<B
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** The next offset of a partition of the topic that is produced to; undefined where there is none. */
+async function endOf(target: string, { url }: IncomingMessage, partition: number): Promise<number | undefined> {
+  const path = url?.replace(/\/batches$/, `/partitions/${partition}/offsets?timestamp=latest`);
+  const response = await fetch(new URL(path ?? '/', target));
+  return response.ok ? ((await response.json()) as { offset: number }).offset : undefined;
 }
 
 const jsonHeaders = { 'content-type': 'application/json' };
