@@ -131,13 +131,17 @@ export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
   await log.topics.list({ limit: 1 });
   if (hasGroups) await log.groups.fetchOffsets({ groupId: groups.raw });
   const topics = Array.from({ length: topicCount }, (_, index) => parseTopicName(`${name}-${index}`));
+  const names = { topics, groups: hasGroups ? Object.values(groups) : [] };
   const cleanUp = async () => {
     if (keepsTopics) return { leftTopics: [], leftGroups: [] };
     end.endMs = clock.nowMs() + deletingMsMax;
-    const leftGroups = hasGroups ? await deleteAll(Object.values(groups), log.groups.delete, clock, end) : [];
-    return { leftGroups, leftTopics: await deleteAll(topics, log.topics.delete, clock, end) };
+    // Side by side: groups that stay take all the time there is, and topics need some.
+    const [leftTopics, leftGroups] = await Promise.all([
+      deleteAll(names.topics, log.topics.delete, clock, end),
+      deleteAll(names.groups, log.groups.delete, clock, end),
+    ]);
+    return { leftTopics, leftGroups };
   };
-  const names = { topics, groups: hasGroups ? Object.values(groups) : [] };
   options.onNamed?.(names);
   try {
     const report = await putToTheTest(options, end, topics, groups, startMs);

@@ -168,6 +168,18 @@ describe('verify', () => {
     expect(report).toMatchObject({ verdict: 'unproven', doubts, violations: [] });
   });
 
+  test('deletes its topics also where its groups cannot be deleted', async () => {
+    const report = await verifyOver(
+      async (request, inner) => {
+        if (request.method !== 'DELETE' || request.path.startsWith('/v1/topics')) return await inner(request);
+        throw new LogError('KAFKA_STORAGE_ERROR', 'not now');
+      },
+      { hasGroups: true, signal: AbortSignal.timeout(200) },
+    );
+    expect(report.leftTopics).toEqual([]);
+    expect(report.leftGroups).toEqual(report.groups);
+  }, 60_000);
+
   // It went on for minutes: requests of 30 s each, deliveries of 120 s, a hundred rounds of a group.
   test.each([
     ['that is silent from some time on', (_: TransportRequest, count: number) => count > 200],
