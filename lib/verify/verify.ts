@@ -83,6 +83,10 @@ interface Unread {
 }
 
 const topicCount = 2;
+/** Clients pause for this long on average, and longer in a long run: all that they see is kept in memory until it is judged. */
+const thinkMsMin = 20;
+/** Of each client, in a run of any length: those of half a minute. */
+const turnsMax = 1_500;
 /** Requests and answers that are cut, of all. */
 const cutProbability = 0.05;
 /**
@@ -254,7 +258,7 @@ async function work(
   const workload: Workload = {
     topics: topics.map((topic) => ({ topic, partitionCount })),
     topicsBeside: [],
-    thinkMs: 20,
+    thinkMs: Math.max(thinkMsMin, durationMs / turnsMax),
     timeoutsMs: [requestMsMax],
     timestampDrift: 1,
     deliveredTwice: isChaotic ? 0.1 : 0,
