@@ -50,7 +50,7 @@ export function addVerifyCommand(program: Command): void {
       'after',
       `
 Exit code 0 only when every promise is proven: nothing was violated, everything acknowledged was read again, and enough of
-everything was done to tell, for which three seconds are few. The topics and groups it makes are called millrace-verify-..., and
+everything was done to tell, for which ten seconds do. The topics and groups it makes are called millrace-verify-..., and
 are deleted at the end; where they cannot be, they are named, and the exit code is 1 as well. To read everything and to delete it
 takes a minute at most, whatever the log does; what could not be read until then is not proven. All that was seen is kept in
 memory to be judged, about 1 GB: a run of more than half a minute does no more than one of half a minute, only more slowly.

@@ -24,7 +24,7 @@ export interface Evidence {
   readonly cutConnections: number;
 }
 
-/** Fewer of them say little. Where nothing is refused, a run of three seconds has more of each. */
+/** Fewer of them say little. Where nothing is refused, a run of ten seconds has more of each; members come and go seldom. */
 const evidenceMin = {
   ackedRecords: [100, 'records were acked'],
   ackedIdempotentBatches: [10, 'batches with a producer id were acked'],

@@ -11,7 +11,7 @@ test.skipIf(dynamoDbMissing !== undefined)(
   async () => {
     const log = await openEmulatedLog();
     const transport = directTransport(createApp({ log, clock: systemClock }), { close: () => log.close() });
-    const options = { transport, clock: systemClock, seed: 3, durationMs: 3_000, partitionCount: 2, isChaotic: true };
+    const options = { transport, clock: systemClock, seed: 3, durationMs: 8_000, partitionCount: 2, isChaotic: true };
     const { verdict, doubts, violations, leftTopics } = await verifyLog(options);
     await transport.close();
     expect({ verdict, doubts, violations, leftTopics }).toEqual({
