@@ -9,7 +9,7 @@ import type { TopicDescription } from '../log.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { type ConsumedBatch, type ConsumedRecord, readRecords } from './consumed-record.ts';
-import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
+import { type FetchedPartition, fetchBatches, waitMsOf } from './fetch-batches.ts';
 import { logLimits, type TransportLimits } from './transport.ts';
 
 export interface ConsumerOptions {
@@ -24,7 +24,7 @@ export interface ConsumerOptions {
   readonly follow?: boolean;
   /** Of one answer; soft, one batch is always given. @default 4194304 */
   readonly maxBytes?: number;
-  /** A fetch at the end waits this long for records. @default 5000 */
+  /** A fetch at the end waits this long for records; shorter where one cannot ask for all partitions. @default 5000 */
   readonly maxWaitMs?: number;
   /** Where to go on when an offset is no longer, or not yet, there. @default 'error' */
   readonly offsetReset?: 'earliest' | 'latest' | 'error';
@@ -136,30 +136,36 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
 
   /** What was fetched, partition by partition, while the next fetch is under way. Whoever takes it moves the positions. */
   async *#deliveries(): AsyncGenerator<Delivery, void, undefined> {
-    const { follow = true } = this.#options;
+    const { follow = true, maxWaitMs = 5_000 } = this.#options;
     const { clock } = this.#deps;
     const { fetchPartitionsMax } = this.#limits;
     const iteration = new AbortController();
     const stopped = AbortSignal.any([this.#signal, iteration.signal]);
     try {
+      // The high watermarks of the beginning; of one that follows, the last that it was told.
       const ends = await this.#begin(stopped);
       const next = this.#next;
       next.clear();
       for (const [partition, position] of this.#positions) next.set(partition, position);
-      const isWanted = (partition: number) => follow || (next.get(partition) ?? 0) < (ends.get(partition) ?? 0);
+      const isBehind = ([partition, offset]: readonly [number, number]) => offset < (ends.get(partition) ?? 0);
       const fetchMore = () => {
-        const partitions = [...next].filter(([partition]) => isWanted(partition));
-        return partitions.length === 0 ? undefined : this.#fetch(partitions.slice(0, fetchPartitionsMax), stopped);
+        const wanted = follow ? [...next] : [...next].filter(isBehind);
+        if (wanted.length === 0) return undefined;
+        const requestCount = Math.ceil(wanted.length / fetchPartitionsMax);
+        const waitMs = follow ? waitMsOf(maxWaitMs, requestCount, wanted.some(isBehind)) : 0;
+        return this.#fetch(wanted.slice(0, fetchPartitionsMax), waitMs, stopped);
       };
       let readTopicAtMs = clock.nowMs();
       let fetching = fetchMore();
       while (fetching !== undefined && !stopped.aborted) {
         // After a seek the answer to an older fetch is of no use.
         const answers = (await fetching).filter(({ partition, offset }) => next.get(partition) === offset);
-        for (const { partition, nextOffset, batches } of answers) {
-          // Whoever was served goes to the back, so that no partition starves behind another.
-          if (batches.length > 0 || next.size > fetchPartitionsMax) next.delete(partition);
+        // Whoever was asked for goes to the back, those that were given most the farthest, so that no partition starves.
+        const inTurn = answers.toSorted((a, b) => a.batches.length - b.batches.length);
+        for (const { partition, nextOffset, highWatermark } of inTurn) {
+          next.delete(partition);
           next.set(partition, nextOffset);
+          if (follow) ends.set(partition, highWatermark);
         }
         if (follow && clock.nowMs() - readTopicAtMs > topicAgeMsMax) {
           readTopicAtMs = clock.nowMs();
@@ -217,10 +223,13 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     }
   }
 
-  async #fetch(partitions: readonly (readonly [number, number])[], signal: AbortSignal): Promise<FetchedPartition[]> {
-    const { follow = true, maxWaitMs = 5_000 } = this.#options;
+  async #fetch(
+    partitions: readonly (readonly [number, number])[],
+    maxWaitMs: number,
+    signal: AbortSignal,
+  ): Promise<FetchedPartition[]> {
     return this.#retrying(signal, async () => {
-      const fetch = { partitions, maxBytes: this.#maxBytes, maxWaitMs: follow ? maxWaitMs : 0, signal };
+      const fetch = { partitions, maxBytes: this.#maxBytes, maxWaitMs, signal };
       const answers: FetchedPartition[] = [];
       let failure: LogError | undefined;
       for (const one of await fetchBatches(this.#deps.transport, this.topic, fetch)) {
@@ -262,7 +271,8 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
       query: { timestamp: offsetReset },
       signal,
     });
-    return { partition, offset: this.#next.get(partition) ?? offset, batches: [], nextOffset: offset };
+    const asked = this.#next.get(partition) ?? offset;
+    return { partition, offset: asked, batches: [], nextOffset: offset, highWatermark: offset };
   }
 
   async #offsetAt(partition: number, time: Date, signal: AbortSignal): Promise<number | undefined> {

@@ -19,6 +19,7 @@ export interface FetchedPartition {
   readonly offset: number;
   readonly batches: readonly Uint8Array[];
   readonly nextOffset: number;
+  readonly highWatermark: number;
 }
 
 export interface FetchWanted {
@@ -27,6 +28,18 @@ export interface FetchWanted {
   readonly maxBytes: number;
   readonly maxWaitMs: number;
   readonly signal: AbortSignal;
+}
+
+/** Where one request may not name all, naming each of them once takes no longer than this when there is nothing new. */
+const roundMsMax = 2_000;
+
+/**
+ * How long one of the `requestCount` requests may wait that together name all partitions that are wanted. With something
+ * to catch up none does: what is there may be another request's.
+ */
+export function waitMsOf(maxWaitMs: number, requestCount: number, isAnyBehind: boolean): number {
+  if (requestCount === 1) return maxWaitMs;
+  return isAnyBehind ? 0 : Math.min(maxWaitMs, Math.floor(roundMsMax / requestCount));
 }
 
 /** Per partition its batches, or its error. Throws when the request as a whole failed. */
@@ -62,7 +75,7 @@ export async function fetchBatches(
       return { partition, error: new LogError<ErrorCode>(code, message, { details }) };
     }
     const batches = (batchesOf.get(partition) ?? []).map(({ batch }) => batch);
-    return { partition, offset, batches, nextOffset };
+    return { partition, offset, batches, nextOffset, highWatermark };
   });
 }
 

@@ -6,7 +6,7 @@
 import { type ErrorCode, isLogError, LogError } from '../errors.ts';
 import { MiB } from '../limits.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
-import { type FetchedPartition, fetchBatches } from './fetch-batches.ts';
+import { type FetchedPartition, fetchBatches, waitMsOf } from './fetch-batches.ts';
 import { failingMsMax, type GroupConsumerDeps } from './group-consumer-deps.ts';
 import { groupDefaults } from './group-options.ts';
 import type { OwnedPartition } from './owned-partition.ts';
@@ -15,8 +15,6 @@ import { logLimits } from './transport.ts';
 const answersHeldMax = 2;
 /** Nothing more is fetched while this much waits; soft by one answer for each topic. */
 const queuedBytesMax = 32 * MiB;
-/** Where one request may not ask for all, asking for each of them once takes no longer than this when there is nothing new. */
-const roundMsMax = 2_000;
 
 export class GroupFetcher {
   readonly #deps: GroupConsumerDeps;
@@ -91,7 +89,7 @@ export class GroupFetcher {
         continue;
       }
       try {
-        const failure = await this.#fetch(topic, wanted.slice(0, this.#partitionsMax), wanted.length);
+        const failure = await this.#fetch(topic, wanted);
         failures = failure === undefined ? 0 : failures + 1;
         failingSinceMs = undefined;
         if (failure !== undefined) await clock.sleep(retryDelayMs(failures, failure, randomBytes), stopped);
@@ -111,21 +109,22 @@ export class GroupFetcher {
   }
 
   /** Gives a failure of a single partition that can pass. */
-  async #fetch(topic: string, asked: readonly OwnedPartition[], wantedCount: number): Promise<LogError | undefined> {
+  async #fetch(topic: string, wanted: readonly OwnedPartition[]): Promise<LogError | undefined> {
     const { follow = true, maxWaitMs = groupDefaults.maxWaitMs } = this.#deps.options;
-    const requestCount = Math.ceil(wantedCount / asked.length);
-    const waitMs = requestCount === 1 ? maxWaitMs : Math.min(maxWaitMs, Math.floor(roundMsMax / requestCount));
+    const asked = wanted.slice(0, this.#partitionsMax);
+    const isAnyBehind = wanted.some(({ next, highWatermark }) => next < highWatermark);
+    const waitMs = follow ? waitMsOf(maxWaitMs, Math.ceil(wanted.length / asked.length), isAnyBehind) : 0;
     this.#turn += 1;
     for (const one of asked) one.turn = this.#turn;
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#deps.stopped]);
     const keys = new Set(asked.map(({ key }) => key));
-    this.#polls.set(topic, { ended, isWhole: asked.length === wantedCount, keys });
+    this.#polls.set(topic, { ended, isWhole: asked.length === wanted.length, keys });
     const partitions = asked.map(({ partition, next }) => [partition, next] as const);
-    const wanted = { partitions, maxBytes: this.#maxBytes, maxWaitMs: follow ? waitMs : 0, signal };
+    const fetch = { partitions, maxBytes: this.#maxBytes, maxWaitMs: waitMs, signal };
     let answers: Awaited<ReturnType<typeof fetchBatches>>;
     try {
-      answers = await fetchBatches(this.#deps.transport, topic, wanted);
+      answers = await fetchBatches(this.#deps.transport, topic, fetch);
     } catch (error) {
       if (ended.signal.aborted) return undefined;
       throw error;
@@ -153,6 +152,7 @@ export class GroupFetcher {
     one.failingSinceMs = undefined;
     one.isAtEnd = isEmpty && answer.nextOffset === one.next;
     one.next = answer.nextOffset;
+    one.highWatermark = answer.highWatermark;
     if (answer.batches.length > 0) one.queue.push(answer);
   }
 

@@ -22,6 +22,8 @@ export class OwnedPartition implements TopicPartition {
   isAtEnd = false;
   /** Where to fetch next: ahead of `handed` by what waits in the queue. */
   next = 0;
+  /** As the last fetch told it. */
+  highWatermark = 0;
   /** Behind the last record that was handed out. */
   handed = 0;
   /** Behind the last record that is done: what may be committed. Undefined while starting. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LogError, type Millrace } from '../../lib/client/index.ts';
-import { type Transport, wrapTransport } from '../../lib/client/transport.ts';
+import { logLimits, type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { seededRandom } from '../support/random.ts';
 import { doors, hurriedClock, openClient, readAll } from './doors.ts';
 
@@ -19,6 +19,19 @@ async function fill(client: Millrace, { partitions, count }: { partitions: numbe
 function aroundFetch(meddle: (send: Transport, ...request: Parameters<Transport>) => ReturnType<Transport>) {
   return (inner: Transport): Transport =>
     wrapTransport(inner, (request) => (request.path.endsWith('/fetch') ? meddle(inner, request) : inner(request)));
+}
+
+/** A way to the log whose fetches name few partitions, and what they asked for. */
+function narrowFetches(fetchPartitionsMax: number) {
+  const requests: { readonly maxWaitMs: number }[] = [];
+  const wrap = (inner: Transport): Transport => {
+    const send: Transport = aroundFetch((log, request) => {
+      requests.push(JSON.parse(String(Buffer.concat(request.body ?? []))));
+      return log(request);
+    })(inner);
+    return wrapTransport(inner, send, { ...logLimits, fetchPartitionsMax });
+  };
+  return { requests, wrap };
 }
 
 describe.each(doors)('a consumer over %s', (door) => {
@@ -207,6 +220,41 @@ describe('a consumer', () => {
       if (seen.size === 300) break;
     }
     expect(seen.size).toBe(300);
+  });
+
+  // Each of so many requests waited for five seconds, and what came meanwhile for the others' partitions lay there.
+  test('that one fetch cannot ask for all of waits for a round of two seconds at most, and not while it is behind', async () => {
+    const { requests, wrap } = narrowFetches(2);
+    const client = await openClient('direct', wrap, hurriedClock);
+    await client.admin.createTopic('wide', { partitions: 6 });
+    const producer = client.producer('wide', { batchBytesMax: 100 });
+    await Promise.all(Array.from({ length: 30 }, () => producer.send({ partition: 1, value: 'old' })));
+    await producer.send({ partition: 5, value: 'old' });
+    let readCount = 0;
+    for await (const { valueText } of client.consumer('wide', { maxBytes: 1, maxWaitMs: 30_000 })) {
+      readCount += 1;
+      // The next fetch is under way.
+      if (readCount < 30) expect(requests.map(({ maxWaitMs }) => maxWaitMs).filter((ms) => ms > 0)).toEqual([]);
+      if (readCount === 31) setTimeout(() => producer.send({ partition: 4, value: 'new' }), 200);
+      if (valueText === 'new') break;
+    }
+    expect(readCount).toBe(32);
+    expect(Math.max(...requests.map(({ maxWaitMs }) => maxWaitMs))).toBe(666);
+  });
+
+  // Of those that are asked for together the first filled each answer, until it was read to its end.
+  test('that one fetch cannot ask for all of lets no partition starve behind a longer one', async () => {
+    const client = await openClient('direct', narrowFetches(2).wrap);
+    await client.admin.createTopic('wide', { partitions: 4 });
+    const producer = client.producer('wide', { batchBytesMax: 100 });
+    await Promise.all(Array.from({ length: 50 }, () => producer.send({ partition: 0, value: 'long' })));
+    await producer.send({ partition: 1, value: 'short' });
+    let readBefore = 0;
+    for await (const { valueText } of client.consumer('wide', { maxBytes: 1, maxWaitMs: 10 })) {
+      if (valueText === 'short') break;
+      readBefore += 1;
+    }
+    expect(readBefore).toBeLessThan(10);
   });
 
   test('refuses a batch that was damaged on the way', async () => {

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { partitionsHeader } from '../../lib/wire.ts';
-import { clock, openGroupWorld, until } from './group-fixture.ts';
+import { bodyOf, clock, openGroupWorld, until } from './group-fixture.ts';
 
 // A request names so many partitions at most, and it was always the same ones: those behind them were never read while the
 // first had nothing new.
@@ -32,6 +32,22 @@ test('with more partitions than one request may ask for, the last of them is rea
   expect(fetches.length).toBeLessThan((clock.nowMs() - startedAtMs) / 400);
   await consumer.close();
   await done;
+});
+
+// With more to read in one partition, the requests for the others held up the next answer of it by a second each.
+test('with more partitions than one request may ask for, none waits while there is something to catch up', async () => {
+  const world = await openGroupWorld('direct');
+  const { client, sent } = world.openClient({ fetchPartitionsMax: 2 });
+  await client.admin.createTopic('wide', { partitions: 4 });
+  const producer = client.producer('wide', { batchBytesMax: 100 });
+  await Promise.all(Array.from({ length: 60 }, () => producer.send({ value: 'old', partition: 3 })));
+  let count = 0;
+  for await (const _ of client.consumer('wide', { group: 'billing', maxBytes: 1 })) {
+    count += 1;
+    if (count === 60) break;
+  }
+  const waiting = sent.filter((one) => one.path.endsWith('/fetch') && Number(bodyOf(one).maxWaitMs) > 0);
+  expect(waiting.length).toBeLessThan(10);
 });
 
 // What one partition failed with was thrown before the answers of those behind it were looked at, and counted as a failure of
