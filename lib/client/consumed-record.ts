@@ -1,5 +1,6 @@
 /** What a consumer hands out, decoded from the record batches it fetched. */
 
+import { MiB } from '../limits.ts';
 import type { RecordHeader } from '../record/record.ts';
 import { checkCrc, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
 import type { FetchedPartition } from './fetch-batches.ts';
@@ -36,7 +37,7 @@ export class ConsumedRecord {
   }
 }
 
-/** The records of one partition that came together. */
+/** The records of one partition that came together, or as many of them as there is room for. */
 export interface ConsumedBatch {
   readonly topic: string;
   readonly partition: number;
@@ -58,6 +59,38 @@ export function* readRecords(topic: string, fetched: FetchedPartition, end: numb
       yield new ConsumedRecord({ topic, partition, offset, timestamp: Number(timestamp), key, value, headers });
     }
   }
+}
+
+/** Records that are handed out together take so much memory; soft by one record, and by what else is in its batch. */
+const consumedBatchBytesMax = 64 * MiB;
+/** What a record takes beside its bytes: its object, and a view for the key and one for the value. */
+const recordOverheadBytes = 350;
+/** The same of a header. */
+const headerOverheadBytes = 200;
+
+/**
+ * The same, many together: decoded when they are asked for, since an answer of a few megabytes can hold gigabytes. The
+ * last one's `nextOffset` is the answer's.
+ */
+export function* readBatches(topic: string, fetched: FetchedPartition, end: number): Generator<ConsumedBatch> {
+  const { partition } = fetched;
+  let records: ConsumedRecord[] = [];
+  let bytes = 0;
+  for (const record of readRecords(topic, fetched, end)) {
+    records.push(record);
+    bytes += decodedBytesOf(record);
+    if (bytes < consumedBatchBytesMax) continue;
+    yield { topic, partition, records, nextOffset: record.offset + 1 };
+    records = [];
+    bytes = 0;
+  }
+  if (records.length > 0) yield { topic, partition, records, nextOffset: Math.min(fetched.nextOffset, end) };
+}
+
+function decodedBytesOf({ key, value, headers }: ConsumedRecord): number {
+  let bytes = recordOverheadBytes + (key?.length ?? 0) + (value?.length ?? 0);
+  for (const [name, headerValue] of headers) bytes += headerOverheadBytes + name.length + (headerValue?.length ?? 0);
+  return bytes;
 }
 
 const decoder = new TextDecoder();

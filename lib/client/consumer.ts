@@ -8,7 +8,7 @@ import { KiB, MiB } from '../limits.ts';
 import type { TopicDescription } from '../log.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
-import { type ConsumedBatch, type ConsumedRecord, readRecords } from './consumed-record.ts';
+import { type ConsumedBatch, type ConsumedRecord, readBatches, readRecords } from './consumed-record.ts';
 import { type FetchedPartition, fetchBatches, waitMsOf } from './fetch-batches.ts';
 import { logLimits, type TransportLimits } from './transport.ts';
 
@@ -120,17 +120,22 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   }
 
   /**
-   * The same records, as many together as came together for one partition: for work that is better done on many, such as
-   * one write to a database for all. `position` is behind a batch as soon as it is handed out.
+   * The same records, as many together as came together for one partition, up to 64 MiB in memory: for work that is better
+   * done on many, such as one write to a database for all. `position` is behind a batch as soon as it is handed out.
    */
   async *batches(): AsyncGenerator<ConsumedBatch, void, undefined> {
-    const { topic } = this;
     for await (const { fetched, end } of this.#deliveries()) {
-      const { partition } = fetched;
-      const records = [...readRecords(topic, fetched, end)];
-      const nextOffset = Math.min(fetched.nextOffset, end);
-      this.#positions.set(partition, nextOffset);
-      if (records.length > 0) yield { topic, partition, records, nextOffset };
+      const { partition, nextOffset } = fetched;
+      let position = fetched.offset;
+      const isSought = () => this.#positions.get(partition) !== position;
+      for (const batch of readBatches(this.topic, fetched, end)) {
+        if (this.#signal.aborted) return;
+        position = batch.nextOffset;
+        this.#positions.set(partition, position);
+        yield batch;
+        if (isSought()) break;
+      }
+      if (!isSought()) this.#positions.set(partition, Math.min(nextOffset, end));
     }
   }
 

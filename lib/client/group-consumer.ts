@@ -166,7 +166,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     return this.#iterate(this.#deliveries.records());
   }
 
-  /** The same, as many together as came together for one partition. */
+  /** The same, as many together as came together for one partition, up to 64 MiB in memory. */
   batches(): AsyncGenerator<ConsumedBatch, void, undefined> {
     return this.#iterate(this.#deliveries.batches());
   }

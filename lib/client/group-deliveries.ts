@@ -3,7 +3,7 @@
  * partitions in turn, and nothing that may be another member's by now.
  */
 
-import { type ConsumedBatch, type ConsumedRecord, readRecords } from './consumed-record.ts';
+import { type ConsumedBatch, type ConsumedRecord, readBatches, readRecords } from './consumed-record.ts';
 import type { FetchedPartition } from './fetch-batches.ts';
 import type { GroupConsumerDeps } from './group-consumer-deps.ts';
 import type { GroupHeartbeats } from './group-heartbeats.ts';
@@ -50,16 +50,14 @@ export class GroupDeliveries {
     const { held, clock } = this.#deps;
     for (let taken = await this.#take(); taken !== undefined; taken = await this.#take()) {
       const { one, fetched } = taken;
-      const { topic, partition } = one;
-      const { nextOffset } = fetched;
       try {
-        const records = [...readRecords(topic, fetched, Number.POSITIVE_INFINITY)];
-        if (records.length > 0) {
-          held.hand(one, nextOffset, clock.nowMs());
-          yield { topic, partition, records, nextOffset };
+        for (const batch of readBatches(one.topic, fetched, Number.POSITIVE_INFINITY)) {
+          if (!this.#isWanted(one)) break;
+          held.hand(one, batch.nextOffset, clock.nowMs());
+          yield batch;
+          one.done = batch.nextOffset;
         }
-        one.handed = nextOffset;
-        one.done = nextOffset;
+        this.#finish(taken);
       } finally {
         held.release(one);
       }
@@ -106,7 +104,7 @@ export class GroupDeliveries {
     if (this.#isWanted(one)) {
       one.done = fetched.nextOffset;
       one.handed = fetched.nextOffset;
-    } else if (one.state === 'active') {
+    } else if (one.state === 'active' && one.done !== fetched.nextOffset) {
       one.queue.unshift({ ...fetched, offset: one.done ?? fetched.offset });
     }
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LogError, type Millrace } from '../../lib/client/index.ts';
 import { logLimits, type Transport, wrapTransport } from '../../lib/client/transport.ts';
+import { MiB } from '../../lib/limits.ts';
 import { seededRandom } from '../support/random.ts';
 import { doors, hurriedClock, openClient, readAll } from './doors.ts';
 
@@ -21,6 +22,15 @@ function aroundFetch(meddle: (send: Transport, ...request: Parameters<Transport>
     wrapTransport(inner, (request) => (request.path.endsWith('/fetch') ? meddle(inner, request) : inner(request)));
 }
 
+/** Damages the last batch of every answer. */
+const damage = aroundFetch(async (send, request) => {
+  const answer = await send(request);
+  const body = Uint8Array.from(answer.body);
+  const last = body.length - 1;
+  body[last] = (body[last] ?? 0) ^ 1;
+  return { ...answer, body };
+});
+
 /** A way to the log whose fetches name few partitions, and what they asked for. */
 function narrowFetches(fetchPartitionsMax: number) {
   const requests: { readonly maxWaitMs: number }[] = [];
@@ -32,6 +42,17 @@ function narrowFetches(fetchPartitionsMax: number) {
     return wrapTransport(inner, send, { ...logLimits, fetchPartitionsMax });
   };
   return { requests, wrap };
+}
+
+/** 30 records of 3 MiB, five in each batch, which takes a few kilobytes: 22 of them are 64 MiB. */
+async function fillDensely(client: Millrace): Promise<void> {
+  await client.admin.createTopic('orders', { config: { 'max.message.bytes': 16 * MiB } });
+  const producer = client.producer('orders', {
+    compression: 'zstd',
+    batchBytesMax: 16 * MiB,
+    bufferBytesMax: 128 * MiB,
+  });
+  await Promise.all(Array.from({ length: 30 }, (_, index) => producer.send({ value: Buffer.alloc(3 * MiB, index) })));
 }
 
 describe.each(doors)('a consumer over %s', (door) => {
@@ -257,14 +278,38 @@ describe('a consumer', () => {
     expect(readBefore).toBeLessThan(10);
   });
 
+  // An answer of 4 MiB can hold more than a thousand batches of 64 MiB each, and all of them were decoded at once.
+  test('hands out what is large decoded in parts, in order and with the positions of each', async () => {
+    const client = await openClient('direct');
+    await fillDensely(client);
+    const consumer = client.consumer('orders', { follow: false });
+    const seen: (number | undefined)[][] = [];
+    for await (const { partition, records, nextOffset } of consumer.batches()) {
+      seen.push(records.map(({ offset, value }) => (value?.[0] === offset ? offset : undefined)));
+      expect(consumer.position(partition)).toBe(nextOffset);
+      expect(records.at(-1)?.offset).toBe(nextOffset - 1);
+    }
+    const offsets = Array.from({ length: 30 }, (_, index) => index);
+    expect(seen).toEqual([offsets.slice(0, 22), offsets.slice(22)]);
+
+    const sought = client.consumer('orders', { follow: false });
+    const read: number[] = [];
+    for await (const { partition, records } of sought.batches()) {
+      if (read.length === 0) sought.seek(partition, 28);
+      read.push(...records.map(({ offset }) => offset));
+    }
+    expect(read).toEqual([...offsets.slice(0, 22), 28, 29]);
+  });
+
+  test('does not decode what it has not come to', async () => {
+    const client = await openClient('direct', damage);
+    await fillDensely(client);
+    const reading = client.consumer('orders').batches();
+    expect((await reading.next()).value?.nextOffset).toBe(22);
+    await expect(reading.next()).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' });
+  });
+
   test('refuses a batch that was damaged on the way', async () => {
-    const damage = aroundFetch(async (send, request) => {
-      const answer = await send(request);
-      const body = Uint8Array.from(answer.body);
-      const last = body.length - 1;
-      body[last] = (body[last] ?? 0) ^ 1;
-      return { ...answer, body };
-    });
     const client = await openClient('direct', damage);
     await fill(client, { partitions: 1, count: 1 });
     await expect(readAll(client, 'orders')).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' });

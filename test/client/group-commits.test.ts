@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { type ConsumedRecord, type GroupConsumer, isLogError, type Millrace } from '../../lib/client/index.ts';
+import { MiB } from '../../lib/limits.ts';
 import { clock, memberIdOf, openGroupWorld, until } from './group-fixture.ts';
 
 const byHand = { group: 'billing', autoCommit: false } as const;
@@ -57,6 +58,45 @@ test.each([true, false])(
     }
   },
 );
+
+// All that had come together was decoded at once, however large that is, and committed at once.
+test('of what is handed out in parts each part is committed with itself', async () => {
+  const world = await openGroupWorld('direct');
+  const { client } = world.openClient();
+  await client.admin.createTopic('orders', { config: { 'max.message.bytes': 16 * MiB } });
+  const producer = client.producer('orders', {
+    compression: 'zstd',
+    batchBytesMax: 16 * MiB,
+    bufferBytesMax: 128 * MiB,
+  });
+  await Promise.all(Array.from({ length: 30 }, (_, index) => producer.send({ value: Buffer.alloc(3 * MiB, index) })));
+  const read = async (partsMax: number) => {
+    const consumer = client.consumer('orders', { ...byHand, follow: false, sessionTimeoutMs: 600_000 });
+    const offsets: number[][] = [];
+    for await (const batch of consumer.batches()) {
+      offsets.push(batch.records.map(({ offset }) => offset));
+      expect(consumer.position('orders', 0)).toBe(batch.nextOffset);
+      await consumer.commit(batch);
+      expect(await committed(client)).toEqual([batch.nextOffset]);
+      if (offsets.length === partsMax) break;
+    }
+    return offsets;
+  };
+  const all = Array.from({ length: 30 }, (_, index) => index);
+  expect(await read(1)).toEqual([all.slice(0, 22)]);
+  expect(await read(2)).toEqual([all.slice(22)]);
+
+  // All of it again, and what is paused between two parts goes on with the second.
+  const again = client.consumer('orders', { group: 'audit', sessionTimeoutMs: 600_000, follow: false });
+  const parts: number[][] = [];
+  for await (const batch of again.batches()) {
+    parts.push(batch.records.map(({ offset }) => offset));
+    if (parts.length > 1) continue;
+    again.pause();
+    setTimeout(() => again.resume(), 50);
+  }
+  expect(parts).toEqual([all.slice(0, 22), all.slice(22)]);
+});
 
 // The callback runs beside the loop, whose batch was not done: after a crash it was missing.
 test('a commit when a partition is revoked leaves out the batch that is at hand in another one', async () => {
