@@ -89,6 +89,8 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     if (!(Number.isSafeInteger(offset) && offset >= 0)) {
       throw new LogError('INVALID_REQUEST', `offset is ${offset}, allowed is a whole number from 0 on`);
     }
+    // What is at hand goes on with it anyway, and a second answer from there would cross with that.
+    if (this.#positions.get(partition) === offset) return;
     this.#positions.set(partition, offset);
     this.#next.set(partition, offset);
   }

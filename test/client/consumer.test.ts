@@ -309,6 +309,24 @@ describe('a consumer', () => {
     await expect(reading.next()).rejects.toMatchObject({ code: 'CORRUPT_MESSAGE' });
   });
 
+  // The rest of what was at hand was read on, and what came behind it was taken for an answer from before the seek.
+  test('reads on when it is sent to where it is', async () => {
+    const client = await openClient('direct');
+    await fill(client, { partitions: 1, count: 5 });
+    const consumer = client.consumer('orders', { maxWaitMs: 50 });
+    const seen: number[] = [];
+    for await (const { offset } of consumer) {
+      seen.push(offset);
+      if (offset === 1) {
+        consumer.seek(0, 2);
+        await client.producer('orders').send({ value: 'new' });
+      }
+      if (offset === 4) setTimeout(() => client.producer('orders').send({ value: 'newer' }), 100);
+      if (offset === 6) break;
+    }
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
   test('refuses a batch that was damaged on the way', async () => {
     const client = await openClient('direct', damage);
     await fill(client, { partitions: 1, count: 1 });
