@@ -39,6 +39,8 @@ export class BatchSender {
   readonly #topic: string;
   readonly #options: BatchSenderOptions;
   readonly #queues = new Map<number, PartitionQueue>();
+  /** Those that have something to send, in the order in which their turn comes: few of all that were ever used. */
+  readonly #waiting = new Set<PartitionQueue>();
   /** Falls when something on the way refuses requests as too large. */
   #requestBytesMax: number;
   #identity: Promise<ProducerIdentity> | undefined;
@@ -56,14 +58,22 @@ export class BatchSender {
   queueOf(partition: number): PartitionQueue {
     let queue = this.#queues.get(partition);
     if (queue === undefined) {
-      queue = new PartitionQueue(partition, { ...this.#deps, ...this.#options, wake: () => this.wake() });
+      queue = new PartitionQueue(partition, { ...this.#deps, ...this.#options, wake: () => this.#wake() });
       this.#queues.set(partition, queue);
     }
     return queue;
   }
 
+  /** Puts the record into the open batch of its partition. */
+  add(partition: number, record: SentRecord, batchBytesMax: number): void {
+    const queue = this.queueOf(partition);
+    queue.add(record, batchBytesMax);
+    this.#waiting.add(queue);
+    this.#wake();
+  }
+
   /** A queue has got something to send. Sent after the current turn, so that records sent together travel together. */
-  wake(): void {
+  #wake(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
     setImmediate(() => {
@@ -75,8 +85,8 @@ export class BatchSender {
   /** Until `settled` no batch waits for more records. */
   async flush(settled: Promise<unknown>): Promise<void> {
     this.#flushCount += 1;
-    for (const queue of this.#queues.values()) queue.seal();
-    this.wake();
+    for (const queue of this.#waiting) queue.seal();
+    this.#wake();
     await settled;
     this.#flushCount -= 1;
   }
@@ -87,10 +97,7 @@ export class BatchSender {
       const batches = this.#takeBatches();
       if (batches.length === 0) return;
       // Who was served goes to the back of the line.
-      for (const { queue } of batches) {
-        this.#queues.delete(queue.partition);
-        this.#queues.set(queue.partition, queue);
-      }
+      for (const { queue } of batches) if (this.#waiting.delete(queue)) this.#waiting.add(queue);
       this.#requestsInFlight += 1;
       void this.#request(batches);
     }
@@ -100,9 +107,10 @@ export class BatchSender {
     const inFlightMax = this.#options.idempotent ? batchesInFlightMax : 1;
     const batches: TakenBatch[] = [];
     let bytesLeft = this.#requestBytesMax;
-    for (const queue of this.#queues.values()) {
+    for (const queue of this.#waiting) {
       const bytesMax = batches.length === 0 ? Number.POSITIVE_INFINITY : bytesLeft - frameHeaderBytes;
       const batch = queue.take({ inFlightMax, bytesMax, isFlushing: this.#flushCount > 0 });
+      if (queue.isEmpty) this.#waiting.delete(queue);
       if (batch === undefined) continue;
       batches.push({ queue, batch });
       bytesLeft -= batch.bytes + frameHeaderBytes;
@@ -135,7 +143,9 @@ export class BatchSender {
       for (const { queue, batch } of toSettle) queue.failed(batch, failure, idempotent);
     } finally {
       this.#requestsInFlight -= 1;
-      this.wake();
+      // What failed may have to be sent again.
+      for (const { queue } of batches) if (!queue.isEmpty) this.#waiting.add(queue);
+      this.#wake();
     }
   }
 

@@ -93,6 +93,11 @@ export class PartitionQueue {
     this.#options = options;
   }
 
+  /** Whether there is nothing to send. */
+  get isEmpty(): boolean {
+    return this.#open === undefined && this.#ready.length === 0;
+  }
+
   /** Whether a record of `bytes` would join the open batch. */
   hasRoomFor(bytes: number, batchBytesMax: number): boolean {
     return this.#open !== undefined && this.#open.bytes + bytes <= batchBytesMax;

@@ -184,9 +184,8 @@ export class Producer {
       if (bytes + batchHeaderBytes > bytesMax) this.#checkSize(record, topic);
       const batchBytesMax = Math.min(this.#options.batchBytesMax, bytesMax);
       const partition = this.#partitionFor(entry, batchBytesMax, topic.partitions.length);
-      this.#sender.queueOf(partition).add(entry, batchBytesMax);
+      this.#sender.add(partition, entry, batchBytesMax);
       this.#bufferedBytes += bytes;
-      this.#sender.wake();
     } catch (error) {
       this.#refuse(entry, error);
     }

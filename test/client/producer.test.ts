@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isLogError, LogError } from '../../lib/client/index.ts';
 import { Millrace } from '../../lib/client/millrace.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
+import { systemClock } from '../../lib/clock.ts';
 import { aroundProduce, badNetwork, doors, hurriedClock, openClient, readAll } from './doors.ts';
 
 const lostAnswer = () => new LogError('KAFKA_STORAGE_ERROR', 'answer lost', { effect: 'unknown' });
@@ -134,6 +135,27 @@ describe('a producer', () => {
     const producer = client.producer('orders', { batchBytesMax: 1 });
     const places = await Promise.all(Array.from({ length: 30 }, (_, index) => producer.send({ value: `${index}` })));
     expect(places.map(({ offset }) => offset)).toEqual(Array.from({ length: 30 }, (_, index) => index));
+  });
+
+  // Every queue that was ever used was asked for each record: with 10,000 partitions 2 ms of a lone one.
+  test('asks only the partitions that have something to send', async () => {
+    let looks = 0;
+    const nowMs = () => {
+      looks += 1;
+      return systemClock.nowMs();
+    };
+    const client = await openClient('direct', undefined, { ...systemClock, nowMs });
+    await client.admin.createTopic('wide', { partitions: 500 });
+    const producer = client.producer('wide');
+    const looksOfOne = async () => {
+      looks = 0;
+      await producer.send({ partition: 7, value: 'lone' });
+      return looks;
+    };
+    await looksOfOne();
+    const before = await looksOfOne();
+    await Promise.all(Array.from({ length: 500 }, (_, partition) => producer.send({ partition, value: 'x' })));
+    expect(await looksOfOne()).toBeLessThan(2 * before);
   });
 
   test('that is not idempotent tells of a lost answer and does not send again', async () => {
