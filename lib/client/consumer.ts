@@ -36,6 +36,8 @@ export interface ConsumerOptions {
 const failingMsMax = 120_000;
 /** A topic that grew is noticed after this. */
 const topicAgeMsMax = 60_000;
+/** Partitions that are asked at once where a time is in them. */
+const timesAtOnceMax = 16;
 /** Less than this is not worth asking for: then it is one batch at a time. */
 const maxBytesMin = 64 * KiB;
 
@@ -200,24 +202,32 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   /** Sets the positions; gives the high watermarks of this moment. */
   async #begin(signal: AbortSignal): Promise<Map<number, number>> {
     const info = await this.#describe(signal);
-    const ends = new Map<number, number>();
-    const { from = 'earliest', partitions } = this.#options;
+    const { partitions } = this.#options;
     for (const wanted of partitions ?? []) {
       if (info.partitions[wanted] === undefined) {
         const message = `partition ${wanted} does not exist, topic ${this.topic} has ${info.partitions.length} partitions`;
         throw new LogError('UNKNOWN_TOPIC_OR_PARTITION', message);
       }
     }
-    for (const { partition, logStartOffset, highWatermark } of info.partitions) {
-      if (partitions !== undefined && !partitions.includes(partition)) continue;
-      ends.set(partition, highWatermark);
-      if (this.#positions.has(partition)) continue;
-      let position = from === 'latest' ? highWatermark : logStartOffset;
-      if (from instanceof Date) position = (await this.#offsetAt(partition, from, signal)) ?? highWatermark;
-      else if (typeof from === 'object') position = from.offsets[partition] ?? logStartOffset;
-      this.#positions.set(partition, position);
+    const read = info.partitions.filter(({ partition }) => partitions === undefined || partitions.includes(partition));
+    const left = read.filter(({ partition }) => !this.#positions.has(partition));
+    while (left.length > 0) {
+      const asked = left.splice(0, timesAtOnceMax);
+      const begins = await Promise.all(asked.map((bounds) => this.#startOf(bounds, signal)));
+      for (const [partition, offset] of begins) this.#positions.set(partition, offset);
     }
-    return ends;
+    return new Map(read.map(({ partition, highWatermark }) => [partition, highWatermark]));
+  }
+
+  /** Where `from` begins. */
+  async #startOf(
+    { partition, logStartOffset, highWatermark }: TopicDescription['partitions'][number],
+    signal: AbortSignal,
+  ): Promise<readonly [partition: number, offset: number]> {
+    const { from = 'earliest' } = this.#options;
+    if (from instanceof Date) return [partition, (await this.#offsetAt(partition, from, signal)) ?? highWatermark];
+    if (typeof from === 'object') return [partition, from.offsets[partition] ?? logStartOffset];
+    return [partition, from === 'latest' ? highWatermark : logStartOffset];
   }
 
   async #addNewPartitions(next: Map<number, number>, signal: AbortSignal): Promise<void> {
@@ -285,7 +295,10 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   async #offsetAt(partition: number, time: Date, signal: AbortSignal): Promise<number | undefined> {
     const path = topicPath(this.topic, `/partitions/${partition}/offsets`);
     const query = { timestamp: String(time.getTime()) };
-    const { offset } = await callJson<{ offset: number | null }>(this.#deps.transport, 'GET', path, { query, signal });
+    // So many at once may be too many for the log.
+    const { offset } = await this.#retrying(signal, () =>
+      callJson<{ offset: number | null }>(this.#deps.transport, 'GET', path, { query, signal }),
+    );
     return offset ?? undefined;
   }
 

@@ -327,6 +327,34 @@ describe('a consumer', () => {
     expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
+  // It asked partition after partition: before the first record of many lay as many round trips.
+  test('finds a time in sixteen partitions at once, and asks again where the log has too much to do', async () => {
+    let underWay = 0;
+    let underWayMax = 0;
+    let count = 0;
+    const slow = (inner: Transport) =>
+      wrapTransport(inner, async (request) => {
+        if (!request.path.endsWith('/offsets')) return inner(request);
+        underWay += 1;
+        underWayMax = Math.max(underWayMax, underWay);
+        count += 1;
+        const isRefused = count === 20;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        underWay -= 1;
+        if (isRefused) throw new LogError('THROTTLING_QUOTA_EXCEEDED', 'too many requests');
+        return inner(request);
+      });
+    const client = await openClient('direct', slow, hurriedClock);
+    await fill(client, { partitions: 40, count: 80 });
+    const begins: number[] = [];
+    for await (const { partition, offset } of client.consumer('orders', { from: new Date(30_500), follow: false })) {
+      begins[partition] ??= offset;
+    }
+    expect(begins).toEqual(Array.from({ length: 40 }, (_, partition) => (partition < 30 ? 1 : 0)));
+    expect(underWayMax).toBe(16);
+    expect(count).toBe(41);
+  });
+
   test('refuses a batch that was damaged on the way', async () => {
     const client = await openClient('direct', damage);
     await fill(client, { partitions: 1, count: 1 });
