@@ -61,6 +61,8 @@ const requestMsMax = 60_000;
 const headerBytesMax = 16 * 1024;
 /** How often overdue connections are looked for. */
 const connectionCheckMs = 5_000;
+/** Answered however busy the server is: whoever asks would kill a process that does not. */
+const healthPath = '/v1/health';
 
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
@@ -91,7 +93,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const handle = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     if (stopping.signal.aborted) return refuse(incoming, outgoing, stoppingProblem());
-    if (inFlight.size >= inFlightMax) return refuse(incoming, outgoing, throttlingProblem(`${inFlightMax} requests`));
+    if (inFlight.size >= inFlightMax && incoming.url !== healthPath)
+      return refuse(incoming, outgoing, throttlingProblem(`${inFlightMax} requests`));
     const { socket } = incoming;
     let bodyBytes = 0;
     inFlight.add(socket, outgoing, () => {
