@@ -109,6 +109,8 @@ export const topicsPageMax = 1_000;
 export const requestsInFlightMax = 1_024;
 /** Bytes of request bodies one server holds at once; beyond it THROTTLING_QUOTA_EXCEEDED. */
 export const bodyBytesHeldMax = 256 * MiB;
+/** A connection is cut when its reader takes nothing of an answer for this long; it may be found after twice the time. */
+export const answerStallMsMax = 60_000;
 /** An event stream ends after this, and the reader comes back with Last-Event-ID. */
 export const eventStreamMsMax = 5 * 60_000;
 /** A comment is sent when an event stream has been silent for this long, so that proxies keep it open. */

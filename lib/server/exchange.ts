@@ -65,20 +65,36 @@ function urlOf({ url: target = '', headers: { host = '' } }: IncomingMessage): s
   return url.href;
 }
 
+export interface SendTimes {
+  /** After so long without progress the socket has a `timeout`. */
+  readonly stallMsMax: number;
+  /** After so long a stream is cut: it is asked for its end no sooner than its reader has taken what was there. */
+  readonly streamMsMax: number;
+}
+
 /** Resolves when the answer is handed over, a stream when it has ended. */
-export async function send({ status, headers, body }: Answer, outgoing: ServerResponse): Promise<void> {
+export async function send(
+  { status, headers, body }: Answer,
+  outgoing: ServerResponse,
+  { stallMsMax, streamMsMax }: SendTimes,
+): Promise<void> {
   if (body === null) {
     outgoing.writeHead(status, headers).end();
   } else if (body instanceof ReadableStream) {
+    outgoing.setTimeout(stallMsMax);
     outgoing.writeHead(status, headers).flushHeaders();
-    await pipeline(Readable.fromWeb(body), outgoing).catch(unlessReaderWent);
+    const signal = AbortSignal.timeout(streamMsMax);
+    await pipeline(Readable.fromWeb(body), outgoing, { signal }).catch(unlessCutOff);
   } else {
     const byteLength = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
     outgoing.writeHead(status, { ...headers, 'content-length': byteLength }).end(body);
+    // Most answers have left by now, and need no timer.
+    if (outgoing.writableLength > 0) outgoing.setTimeout(stallMsMax);
   }
 }
 
-/** No failure: the stream has been told, and has ended. */
-function unlessReaderWent(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE' && error.code !== 'ERR_STREAM_UNABLE_TO_PIPE') throw error;
+/** No failure, when the reader went or its time was up: the stream has been told, and has ended. */
+function unlessCutOff(error: NodeJS.ErrnoException): void {
+  const isCutOff = ['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_UNABLE_TO_PIPE', 'ABORT_ERR'].includes(error.code ?? '');
+  if (!isCutOff) throw error;
 }

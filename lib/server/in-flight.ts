@@ -23,6 +23,10 @@ export class RequestsInFlight {
     });
   }
 
+  has(socket: Socket): boolean {
+    return (this.bySocket.get(socket)?.size ?? 0) > 0;
+  }
+
   of(socket: Socket): Iterable<ServerResponse> {
     return this.bySocket.get(socket) ?? [];
   }

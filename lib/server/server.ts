@@ -1,13 +1,19 @@
 /**
  * The app of `lib/api` on node:http, for one machine and for containers. Everything a stranger can make it hold is bounded:
- * body bytes, requests at once, connections, the time a request may take to arrive.
+ * body bytes, requests at once, connections, the time a request may take to arrive, how long a reader may take nothing.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { type AppOptions, createApp, type FinishedRequest } from '../api/app.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { bodyBytesHeldMax, requestBytesMax, requestsInFlightMax } from '../limits.ts';
+import {
+  answerStallMsMax,
+  bodyBytesHeldMax,
+  eventStreamMsMax,
+  requestBytesMax,
+  requestsInFlightMax,
+} from '../limits.ts';
 import type { Log } from '../log.ts';
 import { IncomingRequest, send } from './exchange.ts';
 import { RequestsInFlight } from './in-flight.ts';
@@ -39,6 +45,8 @@ export interface ServerOptions extends Pick<AppOptions, 'randomBytes' | 'eventSt
   readonly requestsInFlightMax?: number;
   /** @default limits.bodyBytesHeldMax */
   readonly bodyBytesHeldMax?: number;
+  /** @default limits.answerStallMsMax */
+  readonly answerStallMsMax?: number;
   /** How long `close` waits for requests under way. @default 10 s */
   readonly closeMsMax?: number;
 }
@@ -68,6 +76,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
   const bodyBytesMax = options.requestBytesMax ?? requestBytesMax;
   const inFlightMax = options.requestsInFlightMax ?? requestsInFlightMax;
+  const stallMsMax = options.answerStallMsMax ?? answerStallMsMax;
+  // The time beyond its own lets a stream's end through to a reader that is slow and not stalled.
+  const sendTimes = { stallMsMax, streamMsMax: (options.eventStreamMsMax ?? eventStreamMsMax) + stallMsMax };
   const stopping = new AbortController();
   const app = createApp({
     ...options,
@@ -107,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (body === 'too-many') return refuse(incoming, outgoing, throttlingProblem(`${bodyBytesHeldMax} bytes`));
     bodyBytes = body.bytes.byteLength;
     working.add(outgoing);
-    await send(await answerTo(incoming, body.bytes, outgoing), outgoing);
+    await send(await answerTo(incoming, body.bytes, outgoing), outgoing, sendTimes);
   };
 
   const server = createServer({
@@ -131,6 +142,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
     if (!declaresMoreThan(incoming, bodyBytesMax)) outgoing.writeContinue();
     onRequest(incoming, outgoing);
+  });
+  server.on('timeout', (socket: Socket) => {
+    // A request that waits for its answer, or a stream for a record, is not to blame for the silence.
+    const isWaiting = inFlight.has(socket) && socket.writableLength === 0;
+    if (!isWaiting) socket.destroy();
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // What is wrong behind a request that is being worked on has no answer of its own on this connection.

@@ -1,7 +1,11 @@
 /** What node:http hands over becomes a request of the app, and its answer goes back, whatever the client does meanwhile. */
 
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openServer } from '../api/harness.ts';
+import { send } from '../../lib/server/exchange.ts';
+import { batchesContentType, eventStreamContentType } from '../../lib/wire.ts';
+import { batchOf, type Door, openServer } from '../api/harness.ts';
 import { exchange, open } from './raw.ts';
 
 let door: Awaited<ReturnType<typeof openServer>>;
@@ -87,3 +91,92 @@ describe('a reader that goes', () => {
     expect(door.errors).toEqual([]);
   });
 });
+
+/** A client sent a request and never read the answer: what did not fit into the kernel's buffers waited for ever. */
+describe('a reader that stops reading', () => {
+  const valueBytes = 12 << 20;
+  const openFull = async (options: Parameters<typeof openServer>[0]) => {
+    const full = await openServer(options);
+    await full.call('POST', '/v1/topics', { topic: 'orders', config: { 'max.message.bytes': 16 << 20 } });
+    for (const value of ['a', 'b'])
+      await full.produceBatches('orders', [{ partition: 0, batch: batchOf([value.repeat(valueBytes)]) }]);
+    return full;
+  };
+  const records = 'GET /v1/topics/orders/partitions/0/records?offset=0&maxBytes=33554432 HTTP/1.1\r\nhost: x\r\n';
+
+  it.each([
+    ['JSON', 'application/json'],
+    ['batches', batchesContentType],
+    ['events', eventStreamContentType],
+  ])('is cut off from its answer of %s', async (_what, accept) => {
+    await using full = await openFull({ requestsInFlightMax: 1, answerStallMsMax: 150 });
+    const stalled = await open(full.port);
+    stalled.pause().write(`${records}accept: ${accept}\r\n\r\n`);
+    expect(await isAnswered(full, 429)).toBe(true);
+    expect(await isAnswered(full, 200)).toBe(true);
+    expect(full.errors).toEqual([]);
+    stalled.destroy();
+  });
+
+  it('gets its whole answer when it is only slow', async () => {
+    await using full = await openFull({ answerStallMsMax: 300 });
+    const slow = await open(full.port);
+    let byteCount = 0;
+    slow.on('data', (chunk) => {
+      byteCount += chunk.byteLength;
+      slow.pause();
+      setTimeout(() => slow.resume(), 2);
+    });
+    const startMs = performance.now();
+    slow.write(`${records}connection: close\r\naccept: ${batchesContentType}\r\n\r\n`);
+    await new Promise((resolve) => slow.once('close', resolve));
+    expect(byteCount).toBeGreaterThan(2 * valueBytes);
+    expect(performance.now() - startMs).toBeGreaterThan(600);
+  });
+
+  it('is not taken for one that has nothing to read', async () => {
+    await using full = await openFull({ answerStallMsMax: 50 });
+    const response = await full.fetch('/v1/topics/orders/partitions/0/records?offset=latest', {
+      headers: { accept: eventStreamContentType },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await full.produceBatches('orders', [{ partition: 0, batch: batchOf(['c']) }]);
+    let text = '';
+    for await (const piece of response.body ?? []) {
+      text += Buffer.from(piece).toString();
+      if (text.includes('"c"')) break;
+    }
+    expect(text).toMatch(/^id: 2\n/m);
+  });
+
+  it('does not keep its event stream beyond its time', async () => {
+    const sent = Promise.withResolvers<void>();
+    let isCancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(64 << 10)),
+      cancel: () => {
+        isCancelled = true;
+      },
+    });
+    const server = createServer((_incoming, outgoing) => {
+      const times = { stallMsMax: 60_000, streamMsMax: 100 };
+      send({ status: 200, headers: {}, body }, outgoing, times).then(sent.resolve, sent.reject);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const stalled = await open((server.address() as AddressInfo).port);
+    stalled.pause().write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+    await sent.promise;
+    expect(isCancelled).toBe(true);
+    await new Promise((resolve) => server.close(resolve));
+    stalled.destroy();
+  });
+});
+
+/** Whether another request gets this status within a few seconds. */
+async function isAnswered(door: Door, status: number): Promise<boolean> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    if ((await door.call('GET', '/v1/topics')).status === status) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}
