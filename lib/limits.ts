@@ -109,6 +109,8 @@ export const topicsPageMax = 1_000;
 export const requestsInFlightMax = 1_024;
 /** Bytes of request bodies one server holds at once; beyond it THROTTLING_QUOTA_EXCEEDED. */
 export const bodyBytesHeldMax = 256 * MiB;
+/** Bytes of answers that wait in one server for their readers; beyond it fetches get THROTTLING_QUOTA_EXCEEDED. */
+export const answerBytesHeldMax = 512 * MiB;
 /** A connection is cut when its reader takes nothing of an answer for this long; it may be found after twice the time. */
 export const answerStallMsMax = 60_000;
 /** An event stream ends after this, and the reader comes back with Last-Event-ID. */
@@ -129,6 +131,7 @@ assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
 assert(requestBytesMax <= bodyBytesHeldMax, 'the largest request can be held');
+assert(fetchBytesMax <= answerBytesHeldMax, 'the largest answer can be held');
 assert(Math.ceil(lambdaBodyBytesMax / 3) * 4 < 6_291_456 - 256 * KiB, 'a body in Base64 leaves room in an event');
 assert(gatewayFetchPartitionsMax <= fetchPartitionsMax, 'a fetch through API Gateway is one that the log takes');
 assert(

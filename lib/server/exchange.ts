@@ -65,6 +65,12 @@ function urlOf({ url: target = '', headers: { host = '' } }: IncomingMessage): s
   return url.href;
 }
 
+/** Of a stream nothing: it is made piece by piece, as it is read. */
+export function byteLengthOf(body: Answer['body']): number {
+  if (typeof body === 'string') return Buffer.byteLength(body);
+  return body instanceof Uint8Array ? body.byteLength : 0;
+}
+
 export interface SendTimes {
   /** After so long without progress the socket has a `timeout`. */
   readonly stallMsMax: number;
@@ -86,8 +92,7 @@ export async function send(
     const signal = AbortSignal.timeout(streamMsMax);
     await pipeline(Readable.fromWeb(body), outgoing, { signal }).catch(unlessCutOff);
   } else {
-    const byteLength = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength;
-    outgoing.writeHead(status, { ...headers, 'content-length': byteLength }).end(body);
+    outgoing.writeHead(status, { ...headers, 'content-length': byteLengthOf(body) }).end(body);
     // Most answers have left by now, and need no timer.
     if (outgoing.writableLength > 0) outgoing.setTimeout(stallMsMax);
   }

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Answer } from '../api/answer.ts';
 import { problemAnswer } from '../api/problem.ts';
-import { LogError } from '../errors.ts';
+import { type Effect, LogError } from '../errors.ts';
 import { requestBytesMax } from '../limits.ts';
 import { errorToProblem, type Problem, problemContentType } from '../wire.ts';
 import { drain } from './read-body.ts';
@@ -64,9 +64,11 @@ export function tooLargeProblem(bytesMax: number): Problem {
 }
 
 /** `held`: what the server holds at most, for example `1024 requests`. */
-export function throttlingProblem(held: string): Problem {
+export function throttlingProblem(held: string, effect: Effect = 'none'): Problem {
   const message = `${held} are under way, which is all this server takes`;
-  return errorToProblem(new LogError('THROTTLING_QUOTA_EXCEEDED', message, { details: { retryAfterMs: 1000 } }));
+  return errorToProblem(
+    new LogError('THROTTLING_QUOTA_EXCEEDED', message, { effect, details: { retryAfterMs: 1000 } }),
+  );
 }
 
 /** Nothing was tried, so unlike other storage errors this one may be retried without a thought. */

@@ -1,21 +1,26 @@
 /**
  * The app of `lib/api` on node:http, for one machine and for containers. Everything a stranger can make it hold is bounded:
- * body bytes, requests at once, connections, the time a request may take to arrive, how long a reader may take nothing.
+ * bytes of bodies and answers, requests at once, connections, the time a request may take to arrive, how long a reader may
+ * take nothing.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { type AppOptions, createApp, type FinishedRequest } from '../api/app.ts';
+import { problemAnswer } from '../api/problem.ts';
 import { type Clock, systemClock } from '../clock.ts';
+import type { Effect } from '../errors.ts';
 import {
+  answerBytesHeldMax,
   answerStallMsMax,
   bodyBytesHeldMax,
   eventStreamMsMax,
+  KiB,
   requestBytesMax,
   requestsInFlightMax,
 } from '../limits.ts';
 import type { Log } from '../log.ts';
-import { IncomingRequest, send } from './exchange.ts';
+import { byteLengthOf, IncomingRequest, send } from './exchange.ts';
 import { RequestsInFlight } from './in-flight.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { declaresMoreThan, readBody } from './read-body.ts';
@@ -45,6 +50,8 @@ export interface ServerOptions extends Pick<AppOptions, 'randomBytes' | 'eventSt
   readonly requestsInFlightMax?: number;
   /** @default limits.bodyBytesHeldMax */
   readonly bodyBytesHeldMax?: number;
+  /** @default limits.answerBytesHeldMax */
+  readonly answerBytesHeldMax?: number;
   /** @default limits.answerStallMsMax */
   readonly answerStallMsMax?: number;
   /** How long `close` waits for requests under way. @default 10 s */
@@ -71,6 +78,10 @@ const headerBytesMax = 16 * 1024;
 const connectionCheckMs = 5_000;
 /** Answered however busy the server is: whoever asks would kill a process that does not. */
 const healthPath = '/v1/health';
+/** An answer up to this size is sent even when those that wait take all the room. */
+const answerBytesSmall = 64 * KiB;
+
+const onlyReads = ({ method, url }: IncomingMessage) => method === 'GET' || url?.endsWith('/fetch') === true;
 
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
@@ -98,18 +109,27 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   };
 
   const room = { bytesLeft: options.bodyBytesHeldMax ?? bodyBytesHeldMax };
+  const answerBytesMax = options.answerBytesHeldMax ?? answerBytesHeldMax;
+  let answerBytesLeft = answerBytesMax;
+  const tooManyAnswers = (effect: Effect) => throttlingProblem(`${answerBytesMax} bytes of answers`, effect);
   const inFlight = new RequestsInFlight();
   /** Those whose body is whole: the app is at work on them. */
   const working = new WeakSet<ServerResponse>();
 
   const handle = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     if (stopping.signal.aborted) return refuse(incoming, outgoing, stoppingProblem());
-    if (inFlight.size >= inFlightMax && incoming.url !== healthPath)
-      return refuse(incoming, outgoing, throttlingProblem(`${inFlightMax} requests`));
+    if (incoming.url !== healthPath) {
+      if (inFlight.size >= inFlightMax) return refuse(incoming, outgoing, throttlingProblem(`${inFlightMax} requests`));
+      if (answerBytesLeft <= 0 && onlyReads(incoming)) return refuse(incoming, outgoing, tooManyAnswers('none'));
+    }
     const { socket } = incoming;
     let bodyBytes = 0;
+    let answerBytes = 0;
+    let isOver = false;
     inFlight.add(socket, outgoing, () => {
+      isOver = true;
       room.bytesLeft += bodyBytes;
+      answerBytesLeft += answerBytes;
       if (stopping.signal.aborted) setImmediate(() => server.closeIdleConnections());
     });
     const body = await readBody(incoming, bodyBytesMax, room);
@@ -118,7 +138,18 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (body === 'too-many') return refuse(incoming, outgoing, throttlingProblem(`${bodyBytesHeldMax} bytes`));
     bodyBytes = body.bytes.byteLength;
     working.add(outgoing);
-    await send(await answerTo(incoming, body.bytes, outgoing), outgoing, sendTimes);
+    let answer = await answerTo(incoming, body.bytes, outgoing);
+    // Its bytes would never be given back.
+    if (isOver) return;
+    const byteLength = byteLengthOf(answer.body);
+    if (answerBytesLeft <= 0 && byteLength > answerBytesSmall) {
+      // There was room when the request came. Only fetches find so much, and whatever else might must not be thought undone.
+      answer = problemAnswer(tooManyAnswers(onlyReads(incoming) ? 'none' : 'unknown'));
+    } else {
+      answerBytes = byteLength;
+      answerBytesLeft -= byteLength;
+    }
+    await send(answer, outgoing, sendTimes);
   };
 
   const server = createServer({

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { send } from '../../lib/server/exchange.ts';
 import { batchesContentType, eventStreamContentType } from '../../lib/wire.ts';
 import { batchOf, type Door, openServer } from '../api/harness.ts';
-import { exchange, open } from './raw.ts';
+import { exchange, open, parse } from './raw.ts';
 
 let door: Awaited<ReturnType<typeof openServer>>;
 beforeAll(async () => {
@@ -102,7 +102,8 @@ describe('a reader that stops reading', () => {
       await full.produceBatches('orders', [{ partition: 0, batch: batchOf([value.repeat(valueBytes)]) }]);
     return full;
   };
-  const records = 'GET /v1/topics/orders/partitions/0/records?offset=0&maxBytes=33554432 HTTP/1.1\r\nhost: x\r\n';
+  const partition = '/v1/topics/orders/partitions/0/records';
+  const records = `GET ${partition}?offset=0&maxBytes=33554432 HTTP/1.1\r\nhost: x\r\n`;
 
   it.each([
     ['JSON', 'application/json'],
@@ -136,7 +137,7 @@ describe('a reader that stops reading', () => {
 
   it('is not taken for one that has nothing to read', async () => {
     await using full = await openFull({ answerStallMsMax: 50 });
-    const response = await full.fetch('/v1/topics/orders/partitions/0/records?offset=latest', {
+    const response = await full.fetch(`${partition}?offset=latest`, {
       headers: { accept: eventStreamContentType },
     });
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -169,6 +170,65 @@ describe('a reader that stops reading', () => {
     expect(isCancelled).toBe(true);
     await new Promise((resolve) => server.close(resolve));
     stalled.destroy();
+  });
+});
+
+/** A hundred clients that asked for 32 MiB and read none of it made the server hold 3.4 GB. */
+describe('answers that wait to be read', () => {
+  const partition = '/v1/topics/orders/partitions/0/records';
+  const fetchBody = { partitions: [{ partition: 0, offset: 0 }] };
+  /** More than the buffers of the kernel take. */
+  const produceMuch = async (door: Door) => {
+    const batches = ['a', 'b'].map((value) => batchOf([value.repeat(12 << 20)]));
+    await Promise.all(batches.map((batch) => door.produceBatches('orders', [{ partition: 0, batch }])));
+  };
+  /** The beginning of the answer; no more of it is read. */
+  const ask = async (port: number, query: string) => {
+    const socket = await open(port);
+    const begun = new Promise<Buffer>((resolve) => socket.once('data', (chunk) => resolve(socket.pause() && chunk)));
+    socket.write(`GET ${partition}?${query} HTTP/1.1\r\nhost: x\r\naccept: ${batchesContentType}\r\n\r\n`);
+    return { socket, status: begun.then((chunk) => parse(chunk.toString('latin1')).status) };
+  };
+
+  it.each([
+    ['found at once', 'offset=0&maxBytes=33554432'],
+    ['waited for by all of them', 'offset=0&maxBytes=33554432&minBytes=20000000&maxWaitMs=20000'],
+  ])('take no more room than there is: %s', async (_what, query) => {
+    await using full = await openServer({ answerBytesHeldMax: 1 << 20 });
+    await full.call('POST', '/v1/topics', { topic: 'orders', config: { 'max.message.bytes': 16 << 20 } });
+    if (!query.includes('Wait')) await produceMuch(full);
+    const readers = await Promise.all(Array.from({ length: 4 }, () => ask(full.port, query)));
+    if (query.includes('Wait')) await produceMuch(full);
+    const statuses = await Promise.all(readers.map(({ status }) => status));
+    expect(statuses.toSorted()).toEqual([200, 429, 429, 429]);
+
+    for (const [method, path, body] of [
+      ['GET', '/v1/topics'],
+      ['GET', partition],
+      ['POST', '/v1/topics/orders/fetch', fetchBody],
+    ] as const) {
+      const refused = await full.call(method, path, body);
+      expect(refused).toMatchObject({ status: 429, json: { code: 'THROTTLING_QUOTA_EXCEEDED', effect: 'none' } });
+      expect(refused.headers.get('retry-after')).toBe('1');
+    }
+    expect((await full.produceBatches('orders', [{ partition: 0, batch: batchOf(['c']) }])).status).toBe(200);
+    expect((await full.call('GET', '/v1/health')).status).toBe(200);
+
+    for (const { socket } of readers) socket.destroy();
+    expect(await isAnswered(full, 200)).toBe(true);
+    for (let times = 0; times < 3; times += 1) expect((await full.call('GET', partition)).status).toBe(200);
+    expect(full.errors).toEqual([]);
+  });
+
+  it('take no room when their readers went before', async () => {
+    await using full = await openServer({ answerBytesHeldMax: 1 << 20 });
+    await full.call('POST', '/v1/topics', { topic: 'orders', config: { 'max.message.bytes': 16 << 20 } });
+    const { socket } = await ask(full.port, 'offset=0&maxBytes=33554432&minBytes=20000000&maxWaitMs=20000');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await full.produceBatches('orders', [{ partition: 0, batch: batchOf(['a'.repeat(2 << 20)]) }]);
+    socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect((await full.call('GET', '/v1/topics')).status).toBe(200);
   });
 });
 
