@@ -65,24 +65,26 @@ function urlOf({ url: target = '', headers: { host = '' } }: IncomingMessage): s
   return url.href;
 }
 
-/** Of a stream nothing: it is made piece by piece, as it is read. */
+/** Of a stream nothing yet: it comes piece by piece. */
 export function byteLengthOf(body: Answer['body']): number {
   if (typeof body === 'string') return Buffer.byteLength(body);
   return body instanceof Uint8Array ? body.byteLength : 0;
 }
 
-export interface SendTimes {
+export interface Sending {
   /** After so long without progress the socket has a `timeout`. */
   readonly stallMsMax: number;
   /** After so long a stream is cut: it is asked for its end no sooner than its reader has taken what was there. */
   readonly streamMsMax: number;
+  /** Told how many bytes of a stream wait now. When it answers false the stream ends, and its reader comes back. */
+  readonly hold: (byteLength: number) => boolean;
 }
 
 /** Resolves when the answer is handed over, a stream when it has ended. */
 export async function send(
   { status, headers, body }: Answer,
   outgoing: ServerResponse,
-  { stallMsMax, streamMsMax }: SendTimes,
+  { stallMsMax, streamMsMax, hold }: Sending,
 ): Promise<void> {
   if (body === null) {
     outgoing.writeHead(status, headers).end();
@@ -90,7 +92,16 @@ export async function send(
     outgoing.setTimeout(stallMsMax);
     outgoing.writeHead(status, headers).flushHeaders();
     const signal = AbortSignal.timeout(streamMsMax);
-    await pipeline(Readable.fromWeb(body), outgoing, { signal }).catch(unlessCutOff);
+    const held = async function* (pieces: AsyncIterable<Uint8Array>) {
+      for await (const piece of pieces) {
+        if (!hold(piece.byteLength)) return;
+        yield piece;
+        // Taken: the next one may be long in coming.
+        hold(0);
+      }
+    };
+    // Nothing is asked for ahead: it would be counted by nobody.
+    await pipeline(Readable.fromWeb(body, { highWaterMark: 0 }), held, outgoing, { signal }).catch(unlessCutOff);
   } else {
     outgoing.writeHead(status, { ...headers, 'content-length': byteLengthOf(body) }).end(body);
     // Most answers have left by now, and need no timer.

@@ -78,8 +78,8 @@ const headerBytesMax = 16 * 1024;
 const connectionCheckMs = 5_000;
 /** Answered however busy the server is: whoever asks would kill a process that does not. */
 const healthPath = '/v1/health';
-/** An answer up to this size is sent even when those that wait take all the room. */
-const answerBytesSmall = 64 * KiB;
+/** An answer up to this size is sent even when those that wait take all the room; so is the usual piece of an event stream. */
+const answerBytesSmall = 256 * KiB;
 
 const onlyReads = ({ method, url }: IncomingMessage) => method === 'GET' || url?.endsWith('/fetch') === true;
 
@@ -126,10 +126,17 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     let bodyBytes = 0;
     let answerBytes = 0;
     let isOver = false;
+    /** Of an answer, or now of its stream. False when there is no room, or nobody who would give it back. */
+    const hold = (byteLength: number): boolean => {
+      if (isOver || (answerBytesLeft <= 0 && byteLength > answerBytesSmall)) return false;
+      answerBytesLeft += answerBytes - byteLength;
+      answerBytes = byteLength;
+      return true;
+    };
     inFlight.add(socket, outgoing, () => {
+      hold(0);
       isOver = true;
       room.bytesLeft += bodyBytes;
-      answerBytesLeft += answerBytes;
       if (stopping.signal.aborted) setImmediate(() => server.closeIdleConnections());
     });
     const body = await readBody(incoming, bodyBytesMax, room);
@@ -139,17 +146,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     bodyBytes = body.bytes.byteLength;
     working.add(outgoing);
     let answer = await answerTo(incoming, body.bytes, outgoing);
-    // Its bytes would never be given back.
     if (isOver) return;
-    const byteLength = byteLengthOf(answer.body);
-    if (answerBytesLeft <= 0 && byteLength > answerBytesSmall) {
+    if (!hold(byteLengthOf(answer.body))) {
       // There was room when the request came. Only fetches find so much, and whatever else might must not be thought undone.
       answer = problemAnswer(tooManyAnswers(onlyReads(incoming) ? 'none' : 'unknown'));
-    } else {
-      answerBytes = byteLength;
-      answerBytesLeft -= byteLength;
     }
-    await send(answer, outgoing, sendTimes);
+    await send(answer, outgoing, { ...sendTimes, hold });
   };
 
   const server = createServer({

@@ -160,8 +160,8 @@ describe('a reader that stops reading', () => {
       },
     });
     const server = createServer((_incoming, outgoing) => {
-      const times = { stallMsMax: 60_000, streamMsMax: 100 };
-      send({ status: 200, headers: {}, body }, outgoing, times).then(sent.resolve, sent.reject);
+      const sending = { stallMsMax: 60_000, streamMsMax: 100, hold: () => true };
+      send({ status: 200, headers: {}, body }, outgoing, sending).then(sent.resolve, sent.reject);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const stalled = await open((server.address() as AddressInfo).port);
@@ -217,6 +217,31 @@ describe('answers that wait to be read', () => {
     for (const { socket } of readers) socket.destroy();
     expect(await isAnswered(full, 200)).toBe(true);
     for (let times = 0; times < 3; times += 1) expect((await full.call('GET', partition)).status).toBe(200);
+    expect(full.errors).toEqual([]);
+  });
+
+  it('take no more room than there is: streams of large events', async () => {
+    await using full = await openServer({ answerBytesHeldMax: 1 << 20 });
+    await full.call('POST', '/v1/topics', { topic: 'orders', config: { 'max.message.bytes': 16 << 20 } });
+    const readers = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const socket = await open(full.port);
+        const reader = { socket, text: '' };
+        socket.on('data', (chunk) => {
+          reader.text += chunk.toString();
+          if (reader.text.includes('id: ')) socket.pause();
+        });
+        socket.write(`GET ${partition} HTTP/1.1\r\nhost: x\r\naccept: ${eventStreamContentType}\r\n\r\n`);
+        return reader;
+      }),
+    );
+    await produceMuch(full);
+    const countOf = (pattern: RegExp) => readers.filter(({ text }) => pattern.test(text)).length;
+    const isOver = () => countOf(/id: /) === 1 && countOf(/retry: 1000\n\n\r\n0\r\n\r\n$/) === 3;
+    for (let tries = 0; tries < 200 && !isOver(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(isOver()).toBe(true);
+    for (const { socket } of readers) socket.destroy();
+    expect(await isAnswered(full, 200)).toBe(true);
     expect(full.errors).toEqual([]);
   });
 
