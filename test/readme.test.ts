@@ -91,7 +91,7 @@ function formatLimit(name: string): string {
   const value = (limits as Readonly<Record<string, unknown>>)[name];
   if (typeof value !== 'number') return 'not in limits.ts';
   if (/Ms(Max|Default)?$/.test(name)) return value % dayMs === 0 ? `${value / dayMs} days` : `${value / 1000} s`;
-  if (!/Bytes(Waiting)?(Max|Default)?$/.test(name)) return value.toLocaleString('en-US');
+  if (!/Bytes(Waiting|Held)?(Max|Default)?$/.test(name)) return value.toLocaleString('en-US');
   if (value % limits.MiB === 0) return `${value / limits.MiB} MiB`;
   return value % limits.KiB === 0 ? `${value / limits.KiB} KiB` : `${value.toLocaleString('en-US')} bytes`;
 }
