@@ -16,6 +16,11 @@ export const messageBytesMax = 16 * MiB;
 // ---- bytes from outside
 /** What the records of one batch may decompress to. Kafka has no such limit, and a bomb stored there hits every reader. */
 export const batchDecompressedBytesMax = 64 * MiB;
+/**
+ * Headers of one record; Kafka has no such limit. An empty header is two bytes in a batch and a hundred in memory, so one
+ * record of 5 KB, compressed, would be more than a process of a reader has.
+ */
+export const recordHeadersMax = 10_000;
 /** Body of one HTTP request. */
 export const requestBytesMax = 32 * MiB;
 

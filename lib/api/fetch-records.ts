@@ -132,7 +132,13 @@ function watermarksOf({ highWatermark, logStartOffset }: FetchedPartition) {
 function jsonEntry(result: FetchResult, budget: Budget, onError: OnError) {
   const { partition } = result;
   if ('error' in result) return { partition, ...problemOf(result.error, onError) };
-  return { partition, ...readJsonRecords(result, budget), ...watermarksOf(result) };
+  try {
+    return { partition, ...readJsonRecords(result, budget), ...watermarksOf(result) };
+  } catch (error) {
+    // A batch that cannot be read fails its own partition.
+    if (isLogError(error)) return { partition, ...problemOf(error, onError) };
+    throw error;
+  }
 }
 
 /** 200, or 207 when a partition failed; its code stands in the header, since frames have no room for it. */

@@ -25,6 +25,8 @@ export interface Budget {
 
 /** JSON around a record that is not its key, value or headers: names, offset, timestamp. */
 const recordOverheadBytes = 64;
+/** About what a header takes in memory and as JSON, even an empty one. */
+const headerOverheadBytes = 64;
 
 /**
  * The records as JSON, and where to go on.
@@ -47,6 +49,6 @@ export function readJsonRecords(
 
 function recordBytes({ key, value, headers }: DecodedRecord): number {
   let bytes = recordOverheadBytes + (key?.byteLength ?? 0) + (value?.byteLength ?? 0);
-  for (const [name, header] of headers) bytes += name.length + (header?.byteLength ?? 0);
+  for (const [name, header] of headers) bytes += headerOverheadBytes + name.length + (header?.byteLength ?? 0);
   return bytes;
 }

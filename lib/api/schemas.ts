@@ -8,6 +8,7 @@ import {
   fetchPartitionsMax,
   fetchWaitMsMax,
   jsonRecordsMax,
+  recordHeadersMax,
   topicsPageMax,
 } from '../limits.ts';
 
@@ -55,7 +56,7 @@ export const topicsAnswer = z.object({ topics: z.array(topicSummary), next: z.st
 // ---- records
 
 const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.string() })]);
-const headers = z.array(z.tuple([z.string(), headerValue]));
+const header = z.tuple([z.string(), headerValue]);
 const jsonValue = z.unknown().meta({ description: 'Text as it is; other JSON as compact text; null is null' });
 
 const jsonRecord = z.strictObject({
@@ -63,7 +64,7 @@ const jsonRecord = z.strictObject({
   keyBase64: z.string().optional(),
   value: jsonValue.optional(),
   valueBase64: z.string().optional(),
-  headers: headers.optional(),
+  headers: z.array(header).max(recordHeadersMax).optional(),
   timestamp: timestamp.optional(),
   partition: partition.optional(),
 });
@@ -87,7 +88,7 @@ const recordRead = z.object({
   keyBase64: z.string().optional(),
   value: z.string().nullable().optional(),
   valueBase64: z.string().optional(),
-  headers,
+  headers: z.array(header),
 });
 
 // ---- fetch

@@ -2,6 +2,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { Int64 } from '../ids.ts';
+import { recordHeadersMax } from '../limits.ts';
 import { refusal } from './refusal.ts';
 import { VarintReader } from './varint.ts';
 
@@ -35,10 +36,11 @@ export interface DecodedRecord extends Record {
  * | key            | keyLength   |                                                        |
  * | valueLength    | varint      | -1 is null                                             |
  * | value          | valueLength |                                                        |
- * | headerCount    | varint      |                                                        |
+ * | headerCount    | varint      | at most 10,000                                         |
  * | headers        |             | nameLength varint, name (UTF-8), valueLength varint (-1 is null), value |
  *
- * Stricter than Kafka in one point: Kafka reads every negative length as null, here only -1 is.
+ * Stricter than Kafka in two points: Kafka reads every negative length as null, here only -1 is; and it takes any number
+ * of headers.
  */
 export class RecordWalker {
   timestampDelta: Int64 = 0;
@@ -122,6 +124,12 @@ export class RecordWalker {
     // A header takes two bytes at least, so this also bounds the loop by the bytes that are there.
     if (headerCount < 0 || headerCount * 2 > reader.end - reader.at) {
       throw refusal('record', `header count ${headerCount} is not within the ${reader.end - reader.at} bytes left`);
+    }
+    if (headerCount > recordHeadersMax) {
+      throw refusal(
+        'record',
+        `record ${this.offsetDelta} of the batch has ${headerCount} headers; at most ${recordHeadersMax} are allowed`,
+      );
     }
     for (let index = 0; index < headerCount; index += 1) {
       const nameLength = this.readLength('header name');

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { recordHeadersMax } from '../../lib/limits.ts';
+import type { FetchRequest, FetchResult } from '../../lib/log.ts';
+import { encodeBatch } from '../../lib/record/encode-batch.ts';
+import type { RecordHeader } from '../../lib/record/record.ts';
 import { decodeRecords } from '../../lib/record/record-batch.ts';
 import { batchesContentType, decodeFrames, parsePartitions, partitionsHeader } from '../../lib/wire.ts';
-import { batchOf, type Door, openApp } from './harness.ts';
+import { batchOf, type Door, openApp, openLog } from './harness.ts';
 
 const records = '/v1/topics/orders/partitions/0/records';
 const batches = { accept: batchesContentType };
@@ -97,6 +101,16 @@ describe('fetch of one partition', () => {
     expect([second.records.length, second.nextOffset]).toEqual([4, 12]);
   });
 
+  it('cuts a JSON answer when its records have many headers, though these are empty', async () => {
+    await using door = await openOrders();
+    const headers = Array<RecordHeader>(recordHeadersMax).fill(['', null]);
+    const record = { key: null, value: null, headers, timestamp: Date.now() };
+    const batch = encodeBatch({ records: Array(60).fill(record), codec: 'zstd' });
+    expect((await door.produceBatches('orders', [{ partition: 1, batch }])).status).toBe(200);
+    const { json } = await door.call('GET', '/v1/topics/orders/partitions/1/records');
+    expect([json.records.length, json.nextOffset]).toEqual([53, 53]);
+  });
+
   it.each([
     ['offset=-4', 416, 'OFFSET_OUT_OF_RANGE'],
     ['offset=6', 416, 'OFFSET_OUT_OF_RANGE'],
@@ -163,6 +177,22 @@ describe('fetch of many partitions', () => {
     const none = await door.call('POST', '/v1/topics/orders/fetch', ask(9, 7), batches);
     expect([none.status, none.headers.get('content-type')]).toEqual([416, 'application/problem+json']);
     expect(none.headers.get(partitionsHeader)).toBe('0:-1:5:0:OFFSET_OUT_OF_RANGE,1:-1:0:0:OFFSET_OUT_OF_RANGE');
+  });
+
+  it('tells of a batch that cannot be read in the entry of its partition', async () => {
+    const stored = openLog();
+    await using door = await openOrders({
+      log: { ...stored, fetch: (request: FetchRequest) => stored.fetch(request).then(damaged) },
+    });
+    const damaged = (results: readonly FetchResult[]) =>
+      results.map((result) => {
+        if (!('error' in result))
+          for (const batch of result.batches) new DataView(batch.buffer, batch.byteOffset).setInt32(57, 7);
+        return result;
+      });
+    const { status, json } = await door.call('POST', '/v1/topics/orders/fetch', ask(0, 0));
+    expect(status).toBe(207);
+    expect(json.partitions).toMatchObject([{ partition: 0, code: 'INVALID_RECORD', status: 400 }, { records: [] }]);
   });
 
   it.each([

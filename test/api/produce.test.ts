@@ -153,6 +153,7 @@ describe('produce of JSON records', () => {
     ['half a surrogate pair in a header', { records: [{ headers: [['name', '\ud800v']] }] }],
     ['half a surrogate pair in a header name', { records: [{ headers: [['\udc00', 'v']] }] }],
     ['a header that is no pair', { records: [{ headers: [['name']] }] }],
+    ['more headers than a record may have', { records: [{ headers: Array(10_001).fill(['', '']) }] }],
     ['a header value that is a number', { records: [{ headers: [['name', 1]] }] }],
     ['a timestamp in words', { records: [{ timestamp: 'now' }] }],
     ['a timestamp before 1970', { records: [{ timestamp: -1 }] }],
