@@ -23,6 +23,8 @@ export const batchDecompressedBytesMax = 64 * MiB;
 export const recordHeadersMax = 10_000;
 /** Body of one HTTP request. */
 export const requestBytesMax = 32 * MiB;
+/** Body of a request that neither produces nor commits nor is a heartbeat: nothing else has much to say. */
+export const otherRequestBytesMax = 1 * MiB;
 
 // ---- the index
 /** A tail with more entries than this is rolled into a page: one roll in 21 appends. */

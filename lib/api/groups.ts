@@ -12,6 +12,7 @@ import {
   type TopicId,
   type TopicName,
 } from '../ids.ts';
+import { requestBytesMax } from '../limits.ts';
 import type { CommitOffsetsResult, HeartbeatAnswer, HeartbeatRequest } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
 import { type Answer, noContent } from './answer.ts';
@@ -36,7 +37,7 @@ const leavingForAWhile = -2;
 export const heartbeat: Handler = async ({ log: { groups } }, call) => {
   const groupId = groupOf(call);
   negotiate(call, [jsonContentType]);
-  const body = await readJson(call, heartbeatBody);
+  const body = await readJson(call, heartbeatBody, requestBytesMax);
   const memberId = body.memberId === undefined ? undefined : parseMemberId(body.memberId);
   call.line.memberEpoch = body.memberEpoch;
   const given = changesOf(body);
@@ -85,7 +86,7 @@ function answerOf({ memberId, memberEpoch, heartbeatIntervalMs, assignment }: He
 export const commitOffsets: Handler = async ({ log, onError }, call) => {
   const groupId = groupOf(call);
   negotiate(call, [jsonContentType]);
-  const { memberId, memberEpoch, offsets } = await readJson(call, commitOffsetsBody);
+  const { memberId, memberEpoch, offsets } = await readJson(call, commitOffsetsBody, requestBytesMax);
   const results = await log.groups.commitOffsets({
     groupId,
     ...(memberId !== undefined && memberEpoch !== undefined && { member: memberOf(call, memberId, memberEpoch) }),

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import { type GroupId, type Partition, parseTopicName, type TopicName } from '../ids.ts';
-import { KiB, requestBytesMax } from '../limits.ts';
+import { KiB, otherRequestBytesMax, partitionCountMax, requestBytesMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
 import type { Answer } from './answer.ts';
@@ -76,7 +76,7 @@ export function partitionOf(call: Call): Partition {
 // ---- in
 
 /** The body, when it is of `contentType`; a request that names no type is taken at the path's word. */
-export async function readBody(call: Call, contentType: string): Promise<Uint8Array> {
+export async function readBody(call: Call, contentType: string, bytesMax = requestBytesMax): Promise<Uint8Array> {
   const { headers } = call.request;
   const given = headers.get('content-type');
   if (given !== null && given !== contentType && mediaTypeOf(given) !== contentType) {
@@ -93,9 +93,9 @@ export async function readBody(call: Call, contentType: string): Promise<Uint8Ar
     throw new LogError('INVALID_REQUEST', 'the body ended before its time', { cause });
   }
   call.line.bytes = body.byteLength;
-  if (body.byteLength > requestBytesMax) {
-    throw new LogError('MESSAGE_TOO_LARGE', `the body has ${body.byteLength} bytes; ${requestBytesMax} are allowed`, {
-      details: { bytes: body.byteLength, bytesMax: requestBytesMax },
+  if (body.byteLength > bytesMax) {
+    throw new LogError('MESSAGE_TOO_LARGE', `the body has ${body.byteLength} bytes; ${bytesMax} are allowed`, {
+      details: { bytes: body.byteLength, bytesMax },
     });
   }
   return body;
@@ -103,8 +103,12 @@ export async function readBody(call: Call, contentType: string): Promise<Uint8Ar
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-export async function readJson<Schema extends z.ZodType>(call: Call, schema: Schema): Promise<z.infer<Schema>> {
-  const body = await readBody(call, jsonContentType);
+export async function readJson<Schema extends z.ZodType>(
+  call: Call,
+  schema: Schema,
+  bytesMax = otherRequestBytesMax,
+): Promise<z.infer<Schema>> {
+  const body = await readBody(call, jsonContentType, bytesMax);
   let json: unknown;
   try {
     json = parseJson(utf8.decode(body));
@@ -117,7 +121,29 @@ export async function readJson<Schema extends z.ZodType>(call: Call, schema: Sch
           : 'is not UTF-8';
     throw new LogError('INVALID_REQUEST', `the body ${reason}`, { cause });
   }
+  checkMemberCounts(json);
   return parse(schema, json, 'body');
+}
+
+/** More than any object of a body can use but a record's value: one member for each partition (`baseSequences`). */
+const membersMax = partitionCountMax;
+
+/** The body and what it holds by name. A schema tells of every member that is wrong, which for millions takes minutes. */
+function checkMemberCounts(body: unknown): void {
+  if (!hasMembers(body)) return;
+  check('the body', body);
+  for (const [name, value] of Object.entries(body)) if (hasMembers(value)) check(name, value);
+
+  function check(what: string, value: object): void {
+    const memberCount = Object.keys(value).length;
+    if (memberCount <= membersMax) return;
+    const message = `${what.slice(0, 120)} has ${memberCount} members; at most ${membersMax} are allowed`;
+    throw new LogError('INVALID_REQUEST', message);
+  }
+}
+
+function hasMembers(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const noQuery = {};
@@ -163,8 +189,14 @@ function parseJson(text: string): unknown {
   );
 }
 
+/**
+ * The first issue is all that is told, and an array of millions of wrong items makes as many: so zod stops there.
+ * `abortEarly` is what its `validate` sets, which has no issues to tell.
+ */
+const firstIssue = { reportInput: true, abortEarly: true };
+
 function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: string): z.infer<Schema> {
-  const parsed = schema.safeParse(value, { reportInput: true });
+  const parsed = schema.safeParse(value, firstIssue);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`));

@@ -8,7 +8,7 @@
 import type { RandomBytes } from '../clock.ts';
 import { type ErrorCode, InvariantError, isLogError, LogError } from '../errors.ts';
 import type { Partition } from '../ids.ts';
-import { producerBatchesMax } from '../limits.ts';
+import { producerBatchesMax, requestBytesMax } from '../limits.ts';
 import type { ProduceResult, TopicSummary } from '../log.ts';
 import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
 import type { Record as LogRecord } from '../record/record.ts';
@@ -23,7 +23,7 @@ import { type ProduceBody, produceBody } from './schemas.ts';
 export const produceRecords: Handler = async ({ log, clock, randomBytes, onError }, call) => {
   const topic = topicOf(call);
   negotiate(call, [jsonContentType]);
-  const body = await readJson(call, produceBody);
+  const body = await readJson(call, produceBody, requestBytesMax);
   const producer = parseProducer(body);
   const summary = await log.topics.get(topic);
   call.line.recordCount = body.records.length;

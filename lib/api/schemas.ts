@@ -15,7 +15,12 @@ import {
 const int32Max = 2 ** 31 - 1;
 
 export const topic = z.string().meta({ description: 'Topic name: 1 to 249 of a-z A-Z 0-9 . _ -' });
-export const partition = z.int().min(0).max(int32Max).meta({ description: 'Partition, index from 0' });
+/** `abort`: in an array of many that are wrong, the first is the last looked at. */
+export const partition = z
+  .int({ abort: true })
+  .min(0, { abort: true })
+  .max(int32Max, { abort: true })
+  .meta({ description: 'Partition, index from 0' });
 export const offset = z.int().meta({ description: 'Position of a record in its partition' });
 const sequence = z.int().min(0).max(int32Max);
 const timestamp = z.int().min(0).meta({ description: 'Milliseconds since the Unix epoch' });

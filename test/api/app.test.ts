@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
 import type { FinishedRequest } from '../../lib/api/app.ts';
+import { type Call, readJson } from '../../lib/api/http.ts';
 import { openapiDocument, operations } from '../../lib/api/openapi.ts';
 import { routes } from '../../lib/api/routes.ts';
 import { errorTable, LogError } from '../../lib/errors.ts';
+import { otherRequestBytesMax } from '../../lib/limits.ts';
 import { openApp, openLog } from './harness.ts';
 
 const protocol = readFileSync(join(import.meta.dirname, '../../lib/api/PROTOCOL.md'), 'utf8');
@@ -88,6 +91,51 @@ describe('the app', () => {
       }
     },
   );
+
+  it('looks no further than the first item that is wrong', async () => {
+    // A body has room for 16 million headers that are wrong, and a list of so many issues was more than a heap holds.
+    let seenCount = 0;
+    const item = z.preprocess((value) => {
+      seenCount += 1;
+      return value;
+    }, z.string());
+    const body = Buffer.from('{"items":["a",0,0,0]}');
+    const call = { request: { headers: new Headers() }, carriage: { body }, line: { api: 'test' } } as unknown as Call;
+    await expect(readJson(call, z.object({ items: z.array(item) }))).rejects.toThrow(/^items\[1\] 0: invalid input/);
+    expect(seenCount).toBe(2);
+  });
+
+  it('refuses an object with more members than there can be partitions before it looks at them', async () => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    const many = (value: unknown) => Object.fromEntries(Array.from({ length: 10_001 }, (_, at) => [`${at}`, value]));
+    const records = '/v1/topics/orders/records';
+    for (const [what, path, body] of [
+      ['config', '/v1/topics', { topic: 'users', config: many([]) }],
+      ['baseSequences', records, { records: [{}], producerId: 1, producerEpoch: 0, baseSequences: many(0) }],
+      ['the body', records, many(0)],
+    ] as const) {
+      const { status, json } = await door.call('POST', path, body);
+      expect([status, json.code]).toEqual([400, 'INVALID_REQUEST']);
+      expect(json.detail).toBe(`${what} has 10001 members; at most 10000 are allowed`);
+    }
+  });
+
+  it('takes large bodies only where there is much to say', async () => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    const statusOf = async (path: string, body: object) => {
+      const { status, json } = await door.call('POST', path, { ...body, pad: 'x'.repeat(otherRequestBytesMax) });
+      if (status === 413) expect(json).toMatchObject({ code: 'MESSAGE_TOO_LARGE', effect: 'none' });
+      return status;
+    };
+    expect(await statusOf('/v1/topics', { topic: 'users' })).toBe(413);
+    expect(await statusOf('/v1/topics/orders/fetch', { partitions: [] })).toBe(413);
+    expect(await statusOf('/v1/groups/billing/offsets/reset', { topic: 'orders' })).toBe(413);
+    for (const path of ['/v1/topics/orders/records', '/v1/groups/billing/heartbeat', '/v1/groups/billing/offsets']) {
+      expect(await statusOf(path, {})).toBe(400);
+    }
+  });
 
   it('refuses a body that is not UTF-8', async () => {
     await using door = openApp();
