@@ -16,6 +16,8 @@ export const messageBytesMax = 16 * MiB;
 // ---- bytes from outside
 /** What the records of one batch may decompress to. Kafka has no such limit, and a bomb stored there hits every reader. */
 export const batchDecompressedBytesMax = 64 * MiB;
+/** The same for all the batches of one request: 10,000 bombs fit one, and each takes 0.1 s. */
+export const requestDecompressedBytesMax = 128 * MiB;
 /**
  * Headers of one record; Kafka has no such limit. An empty header is two bytes in a batch and a hundred in memory, so one
  * record of 5 KB, compressed, would be more than a process of a reader has.
@@ -137,6 +139,7 @@ export const gatewayFetchPartitionsMax = 100;
 assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
+assert(batchDecompressedBytesMax <= requestDecompressedBytesMax, 'the largest batch can be checked');
 assert(requestBytesMax <= bodyBytesHeldMax, 'the largest request can be held');
 assert(fetchBytesMax <= answerBytesHeldMax, 'the largest answer can be held');
 assert(Math.ceil(lambdaBodyBytesMax / 3) * 4 < 6_291_456 - 256 * KiB, 'a body in Base64 leaves room in an event');

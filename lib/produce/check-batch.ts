@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import type { Timestamp } from '../ids.ts';
-import { type CheckedBatch, checkClientBatch, noTimestamp } from '../record/check-batch.ts';
+import { type CheckedBatch, checkClientBatch, type DecompressionBudget, noTimestamp } from '../record/check-batch.ts';
 import { recompressBatch } from '../record/encode-batch.ts';
 import { type Codec, stampLogAppendTime, stampMaxTimestamp } from '../record/record-batch.ts';
 import type { TopicConfig } from '../topic/topic-config.ts';
@@ -19,9 +19,14 @@ export interface ReadyBatch {
  * Checks size, structure, checksum and timestamps, then applies `compression.type` and `message.timestamp.type`.
  * Throws the `LogError` that the producer is to see; nothing was stored.
  */
-export function prepareBatch(batch: Uint8Array, config: TopicConfig, clock: Clock): ReadyBatch {
+export function prepareBatch(
+  batch: Uint8Array,
+  config: TopicConfig,
+  clock: Clock,
+  budget?: DecompressionBudget,
+): ReadyBatch {
   checkSize(batch, config);
-  const checked = checkClientBatch(batch);
+  const checked = checkClientBatch(batch, budget);
   const isAppendTime = config.timestampType === 'LogAppendTime';
   if (!isAppendTime) checkTimestamps(checked, config, clock.nowMs());
 

@@ -5,10 +5,19 @@
  * garbage, never data; a commit whose reply is lost has an unknown effect, and a producer with an id may send again.
  */
 
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
-import { flushBytesMax, flushesInFlightMax, produceBytesWaitingMax } from '../limits.ts';
+import type { TopicId } from '../ids.ts';
+import {
+  flushBytesMax,
+  flushesInFlightMax,
+  MiB,
+  produceBytesWaitingMax,
+  requestDecompressedBytesMax,
+} from '../limits.ts';
 import type { Log, ProduceRequest, ProduceResult } from '../log.ts';
+import type { DecompressionBudget } from '../record/check-batch.ts';
 import type { BatchCoordinates } from '../store/items.ts';
 import type { BatchOutcome, MetadataStore, NewBatch } from '../store/metadata-store.ts';
 import { encodeFooter } from '../store/object-layout.ts';
@@ -31,6 +40,12 @@ interface PendingBatch extends ReadyBatch, FlushItem {
   readonly partition: number;
 }
 
+type Sent = ProduceRequest['batches'][number];
+type FailedProduce = Extract<ProduceResult, { readonly error: LogError }>;
+
+/** While a request is prepared others get a turn after so many bytes were decompressed: some 10 ms. */
+const turnBytes = 4 * MiB;
+
 /** Rolls that an append waits for when the tail is far too long, before it gives up. */
 const rollsBeforeAppendMax = 3;
 
@@ -38,6 +53,8 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
   const { objectStore, metadataStore, clock } = deps;
   const roller = createRoller({ metadataStore });
   const underWay = new Set<Promise<unknown>>();
+  /** By topic, the request that gave others a turn before all of it was prepared. Later ones wait and do not overtake it. */
+  const preparing = new Map<TopicId, Promise<void>>();
   const queue = new FlushQueue<PendingBatch, Map<PendingBatch, BatchCoordinates>, BatchOutcome>(
     { store: storeObject, commit: commitPartition },
     { flushBytesMax, flushesInFlightMax, bytesWaitingMax: produceBytesWaitingMax },
@@ -55,19 +72,54 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
 
   async function answerTo(request: ProduceRequest): Promise<readonly ProduceResult[]> {
     const topic = await deps.topics.get(request.topic);
-    return await Promise.all(request.batches.map((sent) => produceBatch(topic, sent)));
+    const { topicId } = topic;
+    while (preparing.has(topicId)) await preparing.get(topicId);
+    const prepared: (PendingBatch | FailedProduce)[] = [];
+    const budget = { bytesLeft: requestDecompressedBytesMax };
+    let turnAt = budget.bytesLeft - turnBytes;
+    let turns: PromiseWithResolvers<void> | undefined;
+    let results: Promise<readonly ProduceResult[]>;
+    try {
+      for (const sent of request.batches) {
+        if (budget.bytesLeft <= turnAt) {
+          turns ??= Promise.withResolvers();
+          preparing.set(topicId, turns.promise);
+          await turnOfTheLoop();
+          turnAt = budget.bytesLeft - turnBytes;
+        }
+        prepared.push(prepare(topic, sent, budget));
+      }
+      results = Promise.all(prepared.map(append));
+    } finally {
+      if (turns !== undefined) preparing.delete(topicId);
+      turns?.resolve();
+    }
+    return await results;
   }
 
-  async function produceBatch(topic: Topic, sent: ProduceRequest['batches'][number]): Promise<ProduceResult> {
-    const { partition } = sent;
+  function prepare(
+    topic: Topic,
+    { partition, batch }: Sent,
+    budget: DecompressionBudget,
+  ): PendingBatch | FailedProduce {
     try {
       if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
-      const ready = prepareBatch(sent.batch, topic.config, clock);
-      const lane = `${topic.topicId}/${partition}`;
-      const committed = await queue.add({ ...ready, topic, partition, lane, bytes: ready.batch.length });
+      const ready = prepareBatch(batch, topic.config, clock, budget);
+      return { ...ready, topic, partition, lane: `${topic.topicId}/${partition}`, bytes: ready.batch.length };
+    } catch (error) {
+      if (isLogError(error)) return { partition, error };
+      throw error;
+    }
+  }
+
+  async function append(pending: PendingBatch | FailedProduce): Promise<ProduceResult> {
+    if ('error' in pending) return pending;
+    const { partition, recordCount } = pending;
+    try {
+      const committed = await queue.add(pending);
       if (committed.outcome === 'refused') return { partition, error: committed.error };
       const { outcome, baseOffset, timestamp } = committed;
-      return { partition, baseOffset, recordCount: ready.recordCount, timestamp, isDuplicate: outcome === 'duplicate' };
+      return { partition, baseOffset, recordCount, timestamp, isDuplicate: outcome === 'duplicate' };
     } catch (error) {
       if (isLogError(error)) return { partition, error };
       throw error;

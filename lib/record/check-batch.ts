@@ -3,9 +3,9 @@
  * deltas that are not 0, 1, 2 ..., unused attribute bits, decompression bombs).
  */
 
-import { assert } from '../errors.ts';
+import { assert, isLogError } from '../errors.ts';
 import type { Int64 } from '../ids.ts';
-import { batchDecompressedBytesMax } from '../limits.ts';
+import { batchDecompressedBytesMax, requestDecompressedBytesMax } from '../limits.ts';
 import { addInt64 } from './int.ts';
 import { RecordWalker } from './record.ts';
 import {
@@ -18,7 +18,7 @@ import {
   readRecordBytes,
   sizeInBytesOf,
 } from './record-batch.ts';
-import { refusal } from './refusal.ts';
+import { refusal, requestTooLarge } from './refusal.ts';
 
 /** Kafka's mark of a record without a timestamp. */
 export const noTimestamp = -1;
@@ -35,14 +35,23 @@ export interface CheckedBatch {
   readonly producer: { producerId: number; producerEpoch: number; baseSequence: number } | undefined;
 }
 
+/** What the batches of one request may still decompress to. */
+export interface DecompressionBudget {
+  bytesLeft: number;
+}
+
 /**
  * Checks everything about the one batch that `bytes` must be, except its size against the topic's limit and its
  * timestamps against the clock. The base offset is ignored: the log stamps it. Without a codec nothing is copied and
- * nothing allocated per record; with one the records are decompressed, up to `batchDecompressedBytesMax`.
+ * nothing allocated per record; with one the records are decompressed, up to `batchDecompressedBytesMax` and to what is
+ * left of `budget`, which falls by as much.
  *
  * The checksum comes before anything it covers, so damage on the way answers CORRUPT_MESSAGE, which can be retried.
  */
-export function checkClientBatch(bytes: Uint8Array): CheckedBatch {
+export function checkClientBatch(
+  bytes: Uint8Array,
+  budget: DecompressionBudget = { bytesLeft: requestDecompressedBytesMax },
+): CheckedBatch {
   checkCrc(bytes);
   const header = readBatchHeader(bytes);
   checkAttributes(header);
@@ -51,7 +60,7 @@ export function checkClientBatch(bytes: Uint8Array): CheckedBatch {
     throw refusal('transactional', 'batch has the transactional bit set; transactions are not supported');
   }
   checkCounts(header);
-  const { minTimestamp, maxTimestamp } = checkRecords(bytes, header);
+  const { minTimestamp, maxTimestamp } = checkRecords(bytes, header, budget);
   checkNothingFollows(bytes);
   return { header, recordCount: header.recordCount, maxTimestamp, minTimestamp, producer };
 }
@@ -100,11 +109,15 @@ function checkCounts({ recordCount, lastOffsetDelta }: RecordBatchHeader): void 
   }
 }
 
-function checkRecords(bytes: Uint8Array, header: RecordBatchHeader): { minTimestamp: number; maxTimestamp: number } {
+function checkRecords(
+  bytes: Uint8Array,
+  header: RecordBatchHeader,
+  budget: DecompressionBudget,
+): { minTimestamp: number; maxTimestamp: number } {
   const { recordCount } = header;
   const baseTimestamp = safeTimestamp('base timestamp', header.baseTimestamp);
   safeTimestamp('max timestamp', header.maxTimestamp);
-  const records = readRecordBytes(bytes, header, batchDecompressedBytesMax);
+  const records = decompressWithin(budget, bytes, header);
   const walker = new RecordWalker(records, 0, records.length);
   let minTimestamp = Number.POSITIVE_INFINITY;
   let maxTimestamp = Number.NEGATIVE_INFINITY;
@@ -125,6 +138,21 @@ function checkRecords(bytes: Uint8Array, header: RecordBatchHeader): { minTimest
   if (walker.bytesLeft !== 0) throw leftoverBytes(recordCount, walker.bytesLeft);
   assert(Number.isFinite(maxTimestamp), 'a checked batch has records');
   return { minTimestamp: Math.min(minTimestamp, maxTimestamp), maxTimestamp };
+}
+
+function decompressWithin(budget: DecompressionBudget, bytes: Uint8Array, header: RecordBatchHeader): Uint8Array {
+  if (header.codec === 'none') return readRecordBytes(bytes, header, batchDecompressedBytesMax);
+  const bytesMax = Math.min(batchDecompressedBytesMax, budget.bytesLeft);
+  // Taken before and given back after: what turns out to be wrong, at its end perhaps, has cost as much.
+  budget.bytesLeft -= bytesMax;
+  try {
+    const records = readRecordBytes(bytes, header, bytesMax);
+    budget.bytesLeft += bytesMax - records.length;
+    return records;
+  } catch (error) {
+    const isOfRequest = bytesMax < batchDecompressedBytesMax && isLogError(error, 'MESSAGE_TOO_LARGE');
+    throw isOfRequest ? requestTooLarge(bytesMax) : error;
+  }
 }
 
 function safeTimestamp(what: string, timestamp: Int64): number {

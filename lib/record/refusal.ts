@@ -1,6 +1,7 @@
 /** Why bytes are refused, and as which error. Every refusal of this room is a `LogError` with effect `none`. */
 
 import { type ErrorCode, LogError } from '../errors.ts';
+import { requestDecompressedBytesMax } from '../limits.ts';
 
 /** One row per reason: the code it is refused with. The reason itself travels as `details.reason`. */
 const refusalTable = {
@@ -46,4 +47,13 @@ export function tooLarge(bytesMax: number, bytes?: number): LogError {
     details,
     effect: 'none',
   });
+}
+
+/** A batch that was not decompressed beyond the `bytesLeft` that the ones before it have left; alone it may be fine. */
+export function requestTooLarge(bytesLeft: number): LogError {
+  return new LogError(
+    'MESSAGE_TOO_LARGE',
+    `the batches of the request decompress to more than ${requestDecompressedBytesMax} bytes, ${bytesLeft} were left for this one; send fewer at once`,
+    { details: { bytesMax: requestDecompressedBytesMax, reason: 'too-large' }, retriable: true, effect: 'none' },
+  );
 }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { LogError } from '../../lib/errors.ts';
-import { tailEntriesRefused } from '../../lib/limits.ts';
+import { parseTopicName } from '../../lib/ids.ts';
+import { MiB, tailEntriesRefused } from '../../lib/limits.ts';
+import type { ProduceResult } from '../../lib/log.ts';
 import { decodeFooter } from '../../lib/store/object-layout.ts';
 import type { ObjectStore } from '../../lib/store/object-store.ts';
 import {
@@ -74,6 +76,50 @@ describe('produce', () => {
       Array.from({ length: 50 }, (_, index) => send(log, batchOf({ producer: producer(7, index) }))),
     );
     expect(results.map(([result]) => produced(result).baseOffset)).toEqual(Array.from({ length: 50 }, (_, at) => at));
+  });
+
+  // 200 batches of 2 KB that each decompressed to 64 MiB kept the process from everything else for 25 s.
+  describe('of batches that decompress to much', () => {
+    const large = (mebibytes: number) => batchOf({ valueBytes: mebibytes * MiB, codec: 'zstd' });
+    const users = parseTopicName('users');
+
+    test('refuses those beyond what one request may decompress to, and takes them in the next', async () => {
+      const { log } = await openTestTopic();
+      const batches = [large(60), large(60), large(60), batchOf(), large(1)];
+      const results = await send(log, ...batches);
+      const seen = results.map((result) => ('error' in result ? result.error.code : result.baseOffset));
+      expect(seen).toEqual([0, 1, 'MESSAGE_TOO_LARGE', 2, 'MESSAGE_TOO_LARGE']);
+      const { effect, retriable, details, message } = errorOf(results[2]);
+      expect([effect, retriable, details]).toEqual(['none', true, { bytesMax: 128 * MiB, reason: 'too-large' }]);
+      expect(message).toMatch(/^the batches of the request decompress to more than 134217728 bytes, \d+ were left/);
+      expect(produced((await send(log, batches[4] as Uint8Array))[0]).baseOffset).toBe(3);
+    });
+
+    test('lets others go on meanwhile, and none of the same topic overtake', async () => {
+      const { log } = await openTestTopic();
+      await log.topics.create({ topic: users });
+      await send(log, batchOf());
+      await log.produce({ topic: users, batches: [{ partition: 0, batch: batchOf() }] });
+      const answered: string[] = [];
+      const note = (what: string) => (results: readonly ProduceResult[]) => {
+        answered.push(`${what}: ${results.map((result) => produced(result).baseOffset)}`);
+      };
+      const batch = batchOf();
+      await Promise.all([
+        send(log, ...Array.from({ length: 8 }, () => large(5))).then(note('large')),
+        send(log, batchOf()).then(note('behind it')),
+        send(log, large(5), large(5)).then(note('another large')),
+        send(log, batchOf()).then(note('behind both')),
+        log.produce({ topic: users, batches: [{ partition: 0, batch }] }).then(note('of another topic')),
+      ]);
+      expect(answered).toEqual([
+        'of another topic: 1',
+        'large: 1,2,3,4,5,6,7,8',
+        'behind it: 9',
+        'another large: 10,11',
+        'behind both: 12',
+      ]);
+    });
   });
 
   test('lays the batches of all partitions into one object whose footer names each', async () => {

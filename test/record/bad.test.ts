@@ -105,6 +105,24 @@ test('bombs are refused in bounded memory and time', () => {
   }
 });
 
+test('what the batches of a request may decompress to falls by what each does, and by more for one that fails', () => {
+  const budget = { bytesLeft: 128 * MiB };
+  checkClientBatch(readGolden('bad/ok.bin'), budget);
+  expect(budget.bytesLeft).toBe(128 * MiB);
+  checkClientBatch(readGolden('bad/ok-gzip.bin'), budget);
+  const left = budget.bytesLeft;
+  expect(left).toBeGreaterThan(127 * MiB);
+  expect(left).toBeLessThan(128 * MiB);
+  for (const { file, reject } of badFiles) {
+    if (reject !== 'compressed') continue;
+    const budget = { bytesLeft: left };
+    expect(refusalOf(() => checkClientBatch(readGolden(`bad/${file}`), budget))).toBeDefined();
+    expect(budget.bytesLeft).toBe(left - 64 * MiB);
+  }
+  const emptied = { bytesLeft: 0 };
+  expect(refusalOf(() => checkClientBatch(readGolden('bad/ok-gzip.bin'), emptied))?.code).toBe('MESSAGE_TOO_LARGE');
+});
+
 test('a smaller limit for decompressed records is kept', () => {
   const bytes = readGolden('java-zstd-blocks.bin');
   const error = refusalOf(() => [...decodeRecords(bytes, { decompressedBytesMax: 1000 })]);
