@@ -140,6 +140,10 @@ assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
 assert(batchDecompressedBytesMax <= requestDecompressedBytesMax, 'the largest batch can be checked');
+assert(
+  6 * (batchDecompressedBytesMax + 64 * (recordHeadersMax + 1)) + MiB < 2 ** 29 - 24,
+  'the largest record, each byte of it escaped as JSON, fits the longest string of V8',
+);
 assert(requestBytesMax <= bodyBytesHeldMax, 'the largest request can be held');
 assert(fetchBytesMax <= answerBytesHeldMax, 'the largest answer can be held');
 assert(Math.ceil(lambdaBodyBytesMax / 3) * 4 < 6_291_456 - 256 * KiB, 'a body in Base64 leaves room in an event');

@@ -5,7 +5,6 @@
 
 import { isLogError, LogError } from '../errors.ts';
 import type { Offset, Partition } from '../ids.ts';
-import { fetchBytesMax } from '../limits.ts';
 import type { FetchRequest, FetchResult } from '../log.ts';
 import {
   batchesContentType,
@@ -31,7 +30,7 @@ import {
   topicOf,
 } from './http.ts';
 import { type OnError, problemAnswer, problemOf } from './problem.ts';
-import { type Budget, type FetchedPartition, readJsonRecords } from './read-records.ts';
+import { type Budget, type FetchedPartition, newBudget, readJsonRecords } from './read-records.ts';
 import { fetchBody, fetchDefaults, fetchQuery } from './schemas.ts';
 
 export const fetchOne: Handler = async (deps, call) => {
@@ -52,7 +51,7 @@ export const fetchOne: Handler = async (deps, call) => {
   if (result === undefined) throw new Error('a fetch of one partition gave no result');
   if ('error' in result) throw result.error;
   if (format === batchesContentType) return batchesAnswer(call, [result]);
-  return json({ ...readJsonRecords(result, { bytesLeft: fetchBytesMax }), ...watermarksOf(result) });
+  return json({ ...readJsonRecords(result, newBudget()), ...watermarksOf(result) });
 };
 
 export const fetchMany: Handler = async (deps, call) => {
@@ -69,7 +68,7 @@ export const fetchMany: Handler = async (deps, call) => {
   });
   if (format === batchesContentType && !results.every(isFailed)) return batchesAnswer(call, results);
 
-  const budget = { bytesLeft: fetchBytesMax };
+  const budget = newBudget();
   const entries = results.map((result) => jsonEntry(result, budget, deps.onError));
   const failures = entries.filter((entry) => 'code' in entry);
   const [first] = failures;

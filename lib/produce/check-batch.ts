@@ -3,9 +3,9 @@
 import type { Clock } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import type { Timestamp } from '../ids.ts';
-import { type CheckedBatch, checkClientBatch, type DecompressionBudget, noTimestamp } from '../record/check-batch.ts';
+import { type CheckedBatch, checkClientBatch, noTimestamp } from '../record/check-batch.ts';
 import { recompressBatch } from '../record/encode-batch.ts';
-import { type Codec, stampLogAppendTime, stampMaxTimestamp } from '../record/record-batch.ts';
+import { type Codec, type DecompressionBudget, stampLogAppendTime, stampMaxTimestamp } from '../record/record-batch.ts';
 import type { TopicConfig } from '../topic/topic-config.ts';
 
 export interface ReadyBatch {

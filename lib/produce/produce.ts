@@ -17,7 +17,7 @@ import {
   requestDecompressedBytesMax,
 } from '../limits.ts';
 import type { Log, ProduceRequest, ProduceResult } from '../log.ts';
-import type { DecompressionBudget } from '../record/check-batch.ts';
+import type { DecompressionBudget } from '../record/record-batch.ts';
 import type { BatchCoordinates } from '../store/items.ts';
 import type { BatchOutcome, MetadataStore, NewBatch } from '../store/metadata-store.ts';
 import { encodeFooter } from '../store/object-layout.ts';

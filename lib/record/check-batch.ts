@@ -3,22 +3,23 @@
  * deltas that are not 0, 1, 2 ..., unused attribute bits, decompression bombs).
  */
 
-import { assert, isLogError } from '../errors.ts';
+import { assert } from '../errors.ts';
 import type { Int64 } from '../ids.ts';
-import { batchDecompressedBytesMax, requestDecompressedBytesMax } from '../limits.ts';
+import { requestDecompressedBytesMax } from '../limits.ts';
 import { addInt64 } from './int.ts';
 import { RecordWalker } from './record.ts';
 import {
   attributeBits,
   checkCrc,
+  type DecompressionBudget,
   leftoverBytes,
   missingRecords,
   type RecordBatchHeader,
   readBatchHeader,
-  readRecordBytes,
+  readRecordBytesWithin,
   sizeInBytesOf,
 } from './record-batch.ts';
-import { refusal, requestTooLarge } from './refusal.ts';
+import { refusal } from './refusal.ts';
 
 /** Kafka's mark of a record without a timestamp. */
 export const noTimestamp = -1;
@@ -33,11 +34,6 @@ export interface CheckedBatch {
   readonly minTimestamp: number;
   /** Undefined when the batch names no producer. */
   readonly producer: { producerId: number; producerEpoch: number; baseSequence: number } | undefined;
-}
-
-/** What the batches of one request may still decompress to. */
-export interface DecompressionBudget {
-  bytesLeft: number;
 }
 
 /**
@@ -117,7 +113,7 @@ function checkRecords(
   const { recordCount } = header;
   const baseTimestamp = safeTimestamp('base timestamp', header.baseTimestamp);
   safeTimestamp('max timestamp', header.maxTimestamp);
-  const records = decompressWithin(budget, bytes, header);
+  const records = readRecordBytesWithin(budget, bytes, header);
   const walker = new RecordWalker(records, 0, records.length);
   let minTimestamp = Number.POSITIVE_INFINITY;
   let maxTimestamp = Number.NEGATIVE_INFINITY;
@@ -138,21 +134,6 @@ function checkRecords(
   if (walker.bytesLeft !== 0) throw leftoverBytes(recordCount, walker.bytesLeft);
   assert(Number.isFinite(maxTimestamp), 'a checked batch has records');
   return { minTimestamp: Math.min(minTimestamp, maxTimestamp), maxTimestamp };
-}
-
-function decompressWithin(budget: DecompressionBudget, bytes: Uint8Array, header: RecordBatchHeader): Uint8Array {
-  if (header.codec === 'none') return readRecordBytes(bytes, header, batchDecompressedBytesMax);
-  const bytesMax = Math.min(batchDecompressedBytesMax, budget.bytesLeft);
-  // Taken before and given back after: what turns out to be wrong, at its end perhaps, has cost as much.
-  budget.bytesLeft -= bytesMax;
-  try {
-    const records = readRecordBytes(bytes, header, bytesMax);
-    budget.bytesLeft += bytesMax - records.length;
-    return records;
-  } catch (error) {
-    const isOfRequest = bytesMax < batchDecompressedBytesMax && isLogError(error, 'MESSAGE_TOO_LARGE');
-    throw isOfRequest ? requestTooLarge(bytesMax) : error;
-  }
 }
 
 function safeTimestamp(what: string, timestamp: Int64): number {

@@ -21,8 +21,9 @@
  * Big-endian. All before the attributes lies outside the checksum: a batch is stored before its offset is known.
  */
 
-import type { Int64 } from '../ids.ts';
-import { batchDecompressedBytesMax } from '../limits.ts';
+import { isLogError } from '../errors.ts';
+import type { Int64, Offset } from '../ids.ts';
+import { batchDecompressedBytesMax, requestDecompressedBytesMax } from '../limits.ts';
 import { type Codec, codecs, decompress } from './compression.ts';
 import { crc32c } from './crc32c.ts';
 import {
@@ -37,7 +38,7 @@ import {
   writeInt64,
 } from './int.ts';
 import { type DecodedRecord, RecordWalker } from './record.ts';
-import { refusal } from './refusal.ts';
+import { refusal, requestTooLarge } from './refusal.ts';
 
 export type { Codec } from './compression.ts';
 
@@ -203,8 +204,34 @@ export function readRecordBytes(
   return decompress(header.codec, stored, decompressedBytesMax);
 }
 
+/** What the batches of one request may still decompress to. */
+export interface DecompressionBudget {
+  bytesLeft: number;
+}
+
+/** The same, up to what is left of `budget`, which falls by as much; a batch without a codec costs nothing. */
+export function readRecordBytesWithin(
+  budget: DecompressionBudget,
+  batch: Uint8Array,
+  header: RecordBatchHeader,
+): Uint8Array {
+  if (header.codec === 'none') return readRecordBytes(batch, header, batchDecompressedBytesMax);
+  const bytesMax = Math.min(batchDecompressedBytesMax, budget.bytesLeft);
+  // Taken before and given back after: what turns out to be wrong, at its end perhaps, has cost as much.
+  budget.bytesLeft -= bytesMax;
+  try {
+    const records = readRecordBytes(batch, header, bytesMax);
+    budget.bytesLeft += bytesMax - records.length;
+    return records;
+  } catch (error) {
+    const isOfRequest = bytesMax < batchDecompressedBytesMax && isLogError(error, 'MESSAGE_TOO_LARGE');
+    throw isOfRequest ? requestTooLarge(bytesMax) : error;
+  }
+}
+
 /**
- * The records of one batch, in order; each is decoded when it is asked for.
+ * The records of one batch, in order; each is decoded when it is asked for. Those below `fromOffset` are
+ * checked and left out.
  *
  * Gaps between offsets are right (compaction), falling offsets and ones outside the batch are not. The checksum is
  * `checkCrc`'s business. Throws, at the first record or later, what `readBatchHeader` throws, CORRUPT_MESSAGE
@@ -212,10 +239,11 @@ export function readRecordBytes(
  */
 export function* decodeRecords(
   batch: Uint8Array,
-  options: { readonly decompressedBytesMax?: number } = {},
+  options: { readonly budget?: DecompressionBudget; readonly fromOffset?: Offset } = {},
 ): Generator<DecodedRecord, void, undefined> {
+  const { budget = { bytesLeft: requestDecompressedBytesMax }, fromOffset = Number.NEGATIVE_INFINITY } = options;
   const header = readBatchHeader(batch);
-  const bytes = readRecordBytes(batch, header, options.decompressedBytesMax ?? batchDecompressedBytesMax);
+  const bytes = readRecordBytesWithin(budget, batch, header);
   const { baseOffset, baseTimestamp, lastOffsetDelta, recordCount } = header;
   const appendTime = header.timestampType === 'LogAppendTime' ? header.maxTimestamp : undefined;
   if (recordCount < 0) throw refusal('count', `record count ${recordCount} is below 0`);
@@ -229,8 +257,10 @@ export function* decodeRecords(
       throw refusal('offsets', `offset delta ${offsetDelta} is not within ${previous + 1} to ${lastOffsetDelta}`);
     }
     previous = offsetDelta;
+    const offset = addInt64(baseOffset, offsetDelta);
+    if (offset < fromOffset) continue;
     yield {
-      offset: addInt64(baseOffset, offsetDelta),
+      offset,
       timestamp: appendTime ?? addInt64(baseTimestamp, walker.timestampDelta),
       key: walker.readKey(),
       value: walker.readValue(),

@@ -78,7 +78,7 @@ function tryAll(bytes: Uint8Array): 'accepted' | 'refused' {
   const checked = sound(bytes, () => checkClientBatch(bytes));
   sound(bytes, () => splitBatches(bytes).batches.forEach(checkCrc));
   sound(bytes, () => readControlRecord(bytes));
-  const records = sound(bytes, () => [...decodeRecords(bytes, { decompressedBytesMax: MiB })]);
+  const records = sound(bytes, () => [...decodeRecords(bytes, { budget: { bytesLeft: MiB } })]);
   if (checked === undefined) return 'refused';
   // What was let in can be read by everyone, and is what the check said.
   expect(records?.length).toBe(checked.recordCount);
