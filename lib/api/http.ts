@@ -177,8 +177,12 @@ interface JsonWithSource {
   rawJSON(source: string): unknown;
 }
 
-/** A number with so many digits may be more than a double holds; JSON.parse alone would round it in silence. */
-const longNumber = /\d{16}/;
+/**
+ * A number with so many digits, or such an exponent, may be more than a double holds; JSON.parse alone would round it in
+ * silence. To look at every number makes it several times slower, so that digits within a string (of a card, an id) are
+ * no reason unless what stands before them could stand before a number.
+ */
+const longNumber = /[:,[]\s*-?(?:[\d.]{16}|[\d.]{1,15}[eE][+-]?\d{3})/;
 
 /** JSON.parse, except that numbers a double cannot hold keep their text, so that a record's value is stored as sent. */
 function parseJson(text: string): unknown {
