@@ -95,6 +95,20 @@ describe('produce', () => {
       expect(produced((await send(log, batches[4] as Uint8Array))[0]).baseOffset).toBe(3);
     });
 
+    test('hands each on as it is ready, and tells of a bug that comes before the last is', async () => {
+      let putCount = 0;
+      const objects = (store: ObjectStore): ObjectStore => ({
+        ...store,
+        put: () => {
+          putCount += 1;
+          return Promise.reject(new Error(`bug ${putCount}`));
+        },
+      });
+      const { log } = await openTestTopic({ objects });
+      await expect(send(log, ...Array.from({ length: 4 }, () => large(5)))).rejects.toThrow('bug 1');
+      expect(putCount).toBeGreaterThan(1);
+    });
+
     test('lets others go on meanwhile, and none of the same topic overtake', async () => {
       const { log } = await openTestTopic();
       await log.topics.create({ topic: users });
