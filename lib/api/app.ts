@@ -11,6 +11,7 @@ import { type Answer, toResponse } from './answer.ts';
 import { type ApiDeps, type AskedRequest, type Carriage, type Handler, parseQuery, type RequestLine } from './http.ts';
 import { HttpRefusal, type OnError, problemAnswer, problemOf } from './problem.ts';
 import { type Route, routes } from './routes.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 /** What a request line of the log says about a finished request. */
 export interface FinishedRequest extends RequestLine {
@@ -57,6 +58,7 @@ export function createApp(options: AppOptions): App {
     randomBytes: options.randomBytes ?? ((bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>)),
     onError: options.onError ?? (() => {}),
     stopping: options.stopping,
+    manyRecords: new WaitingLine(),
     eventStreamMsMax: options.eventStreamMsMax ?? eventStreamMsMax,
     eventStreamKeepAliveMs: options.eventStreamKeepAliveMs ?? eventStreamKeepAliveMs,
   };

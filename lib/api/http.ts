@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
 import type { Answer } from './answer.ts';
 import { HttpRefusal, type OnError } from './problem.ts';
+import type { WaitingLine } from './waiting-line.ts';
 
 export interface ApiDeps {
   readonly log: Log;
@@ -17,6 +18,8 @@ export interface ApiDeps {
   readonly onError: OnError;
   /** Aborted when the process is about to end: waits answer what is there, event streams end. */
   readonly stopping?: AbortSignal | undefined;
+  /** One at a time, requests with so many JSON records that others get turns of the event loop in between. */
+  readonly manyRecords: WaitingLine;
   readonly eventStreamMsMax: number;
   readonly eventStreamKeepAliveMs: number;
 }
@@ -108,10 +111,13 @@ export async function readJson<Schema extends z.ZodType>(
   schema: Schema,
   bytesMax = otherRequestBytesMax,
 ): Promise<z.infer<Schema>> {
-  const body = await readBody(call, jsonContentType, bytesMax);
-  let json: unknown;
+  return checkJson(decodeJson(await readBody(call, jsonContentType, bytesMax)), schema);
+}
+
+/** `readJson` in two steps, each of which takes a while for a large body. */
+export function decodeJson(body: Uint8Array): unknown {
   try {
-    json = parseJson(utf8.decode(body));
+    return parseJson(utf8.decode(body));
   } catch (cause) {
     const reason =
       cause instanceof SyntaxError
@@ -121,6 +127,9 @@ export async function readJson<Schema extends z.ZodType>(
           : 'is not UTF-8';
     throw new LogError('INVALID_REQUEST', `the body ${reason}`, { cause });
   }
+}
+
+export function checkJson<Schema extends z.ZodType>(json: unknown, schema: Schema): z.infer<Schema> {
   checkMemberCounts(json);
   return parse(schema, json, 'body');
 }

@@ -5,33 +5,32 @@
  * partition gets is one batch, or several when `max.message.bytes` asks for it, and is answered as one entry.
  */
 
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import type { RandomBytes } from '../clock.ts';
 import { type ErrorCode, InvariantError, isLogError, LogError } from '../errors.ts';
-import type { Partition } from '../ids.ts';
-import { producerBatchesMax, requestBytesMax } from '../limits.ts';
+import type { Partition, TopicName } from '../ids.ts';
+import { MiB, producerBatchesMax, requestBytesMax } from '../limits.ts';
 import type { ProduceResult, TopicSummary } from '../log.ts';
 import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
 import type { Record as LogRecord } from '../record/record.ts';
 import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
 import { partitionForKey } from '../topic/partitioner.ts';
 import { jsonContentType } from '../wire.ts';
-import { type Handler, negotiate, readJson, topicOf } from './http.ts';
+import { type ApiDeps, type Call, checkJson, decodeJson, type Handler, negotiate, readBody, topicOf } from './http.ts';
 import { recordFromJson } from './json-records.ts';
 import { produceAnswer } from './produce-results.ts';
 import { type ProduceBody, produceBody } from './schemas.ts';
 
-export const produceRecords: Handler = async ({ log, clock, randomBytes, onError }, call) => {
+export const produceRecords: Handler = async (deps, call) => {
+  const { log, onError } = deps;
   const topic = topicOf(call);
   negotiate(call, [jsonContentType]);
-  const body = await readJson(call, produceBody, requestBytesMax);
-  const producer = parseProducer(body);
-  const summary = await log.topics.get(topic);
-  call.line.recordCount = body.records.length;
-
-  const recordsByPartition = groupByPartition(body, summary.partitionCount, clock.nowMs(), randomBytes);
-  const encoded = [...recordsByPartition].map(([partition, records]) =>
-    encodePartition(partition, records, summary, producer?.at(partition)),
-  );
+  const bytes = await readBody(call, jsonContentType, requestBytesMax);
+  // In memory its records take twenty times the bytes, and with turns for others in between there could be many such.
+  const isLarge = bytes.byteLength > largeBodyBytesMin;
+  const encoded = await (isLarge
+    ? deps.manyRecords.run(() => encodeRecords(deps, call, topic, bytes))
+    : encodeRecords(deps, call, topic, bytes));
   const batches = encoded.flatMap((one) => ('error' in one ? [] : one.batches));
   const produced = batches.length === 0 ? [] : await log.produce({ topic, batches });
 
@@ -45,6 +44,51 @@ export const produceRecords: Handler = async ({ log, clock, randomBytes, onError
   });
   return produceAnswer(results, onError);
 };
+
+/** To parse so many bytes takes some 20 ms, to check them as long, and to encode them again. */
+const largeBodyBytesMin = 1 * MiB;
+/** Records and headers of a large body that are worked on before others get a turn of the event loop: some 10 ms. */
+const itemsPerTurn = 10_000;
+
+async function encodeRecords(
+  { log, clock, randomBytes }: ApiDeps,
+  call: Call,
+  topic: TopicName,
+  bytes: Uint8Array,
+): Promise<EncodedPartition[]> {
+  const isLarge = bytes.byteLength > largeBodyBytesMin;
+  const json = decodeJson(bytes);
+  if (isLarge) await turnOfTheLoop();
+  const body = checkJson(json, produceBody);
+  const producer = parseProducer(body);
+  const summary = await log.topics.get(topic);
+  call.line.recordCount = body.records.length;
+
+  const turns = newTurns(isLarge ? itemsPerTurn : Number.POSITIVE_INFINITY);
+  const recordsByPartition = await groupByPartition(body, summary.partitionCount, clock.nowMs(), randomBytes, turns);
+  const encoded: EncodedPartition[] = [];
+  for (const [partition, records] of recordsByPartition) {
+    encoded.push(await encodePartition(partition, records, summary, producer?.at(partition), turns));
+  }
+  return encoded;
+}
+
+/** Told how much was done, gives a promise to wait for when others should have a turn. */
+type Turns = (itemCount: number) => Promise<void> | undefined;
+
+function newTurns(itemsMax: number): Turns {
+  let itemsLeft = itemsMax;
+  return (itemCount) => {
+    itemsLeft -= itemCount;
+    if (itemsLeft > 0) return undefined;
+    itemsLeft = itemsMax;
+    return turnOfTheLoop();
+  };
+}
+
+function itemsOf(record: LogRecord): number {
+  return 1 + record.headers.length;
+}
 
 interface Sequence {
   readonly producerId: number;
@@ -69,15 +113,16 @@ function parseProducer(body: ProduceBody): { at(partition: Partition): Sequence 
 }
 
 /** In the order of partition; within one, in the order of the request. */
-function groupByPartition(
+async function groupByPartition(
   body: ProduceBody,
   partitionCount: number,
   nowMs: number,
   randomBytes: RandomBytes,
-): Map<Partition, LogRecord[]> {
+  turns: Turns,
+): Promise<Map<Partition, LogRecord[]>> {
   let sticky: Partition | undefined;
   const byPartition = new Map<Partition, LogRecord[]>();
-  body.records.forEach((json, index) => {
+  for (const [index, json] of body.records.entries()) {
     const record = recordFromJson(json, `records[${index}]`, nowMs);
     let { partition } = json;
     if (partition === undefined && record.key !== null) partition = partitionForKey(record.key, partitionCount);
@@ -91,7 +136,9 @@ function groupByPartition(
     const records = byPartition.get(partition);
     if (records === undefined) byPartition.set(partition, [record]);
     else records.push(record);
-  });
+    const turn = turns(itemsOf(record));
+    if (turn !== undefined) await turn;
+  }
   return byPartition.size < 2 ? byPartition : new Map([...byPartition].sort(([a], [b]) => a - b));
 }
 
@@ -106,12 +153,13 @@ type EncodedPartition =
   | { readonly partition: Partition; readonly error: LogError };
 
 /** Fills batches up to `max.message.bytes`. A partition with a record that fits none is refused as a whole. */
-function encodePartition(
+async function encodePartition(
   partition: Partition,
   records: readonly LogRecord[],
   { config }: TopicSummary,
   sequence: Sequence | undefined,
-): EncodedPartition {
+  turns: Turns,
+): Promise<EncodedPartition> {
   const bytesMax = Number(config['max.message.bytes']?.value);
   const codec = codecOf(config['compression.type']?.value);
   const batches: { partition: Partition; batch: Uint8Array }[] = [];
@@ -120,10 +168,13 @@ function encodePartition(
     while (start < records.length) {
       const end = endOfBatch(records, start, bytesMax);
       const producer = sequence && { ...sequence, baseSequence: (sequence.baseSequence + start) % 2 ** 31 };
-      const batch = encodeBatch({ records: records.slice(start, end), codec, ...(producer && { producer }) });
+      const own = records.slice(start, end);
+      const batch = encodeBatch({ records: own, codec, ...(producer && { producer }) });
       if (batch.byteLength > bytesMax) throw tooLarge(batch.byteLength, bytesMax);
       batches.push({ partition, batch });
       start = end;
+      const turn = turns(own.reduce((sum, record) => sum + itemsOf(record), 0));
+      if (turn !== undefined) await turn;
     }
     if (sequence !== undefined && batches.length > producerBatchesMax) {
       // The log remembers so many batches of a producer; a resend of more could not be told apart from something new.

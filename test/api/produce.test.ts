@@ -77,6 +77,26 @@ describe('produce of JSON records', () => {
     expect(await values(door)).toEqual(body.records.map(({ value }) => value));
   });
 
+  // 100,000 records with 10 headers each kept the process from everything else for 4 s.
+  it('lets others go on between the records of a request with many, of which it has one in hand at a time', async () => {
+    await using door = await openOrders();
+    const headers = Array.from({ length: 10 }, () => ['name', 'value']);
+    const many = Array.from({ length: 6000 }, (_, at) => ({ value: `${at}`, headers }));
+    const answered: string[] = [];
+    const send = async (what: string, some: object[]) => {
+      expect((await door.call('POST', records, { records: some })).status, what).toBe(200);
+      answered.push(what);
+    };
+    const wrong = door.call('POST', records, { records: [...many, 0] });
+    await Promise.all([send('many', many), send('many more', many), send('few', [{ value: 'few' }])]);
+    expect((await wrong).status).toBe(400);
+    expect(answered).toEqual(['few', 'many', 'many more']);
+    const expected = many.map(({ value }) => value);
+    const { json } = await door.call('GET', '/v1/topics/orders/partitions/0/records?maxBytes=33554432');
+    const stored = json.records.map(({ value }: { value: string }) => value);
+    expect(stored).toEqual(['few', ...expected, ...expected]);
+  });
+
   it('compresses when the topic says so, and then judges the compressed size', async () => {
     await using door = await openOrders(1, { 'max.message.bytes': '1000', 'compression.type': 'zstd' });
     const value = 'x'.repeat(50_000);
