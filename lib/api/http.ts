@@ -208,16 +208,21 @@ function parseJson(text: string): unknown {
  */
 const firstIssue = { reportInput: true, abortEarly: true };
 
-function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: string): z.infer<Schema> {
+/** What stands in the body at `at`, for a body that is checked piece by piece. */
+export function checkJsonAt<Schema extends z.ZodType>(json: unknown, schema: Schema, at: string): z.infer<Schema> {
+  return parse(schema, json, at, at);
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: string, at = ''): z.infer<Schema> {
   const parsed = schema.safeParse(value, firstIssue);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`));
-  const at = path.join('').replace(/^\./, '') || root;
+  const where = (at + path.join('')).replace(/^\./, '') || root;
   const text = issue?.message ?? 'is wrong';
   throw new LogError(
     'INVALID_REQUEST',
-    `${at.slice(0, 120)}${seen(issue?.input)}: ${text.charAt(0).toLowerCase()}${text.slice(1, 300)}`,
+    `${where.slice(0, 120)}${seen(issue?.input)}: ${text.charAt(0).toLowerCase()}${text.slice(1, 300)}`,
   );
 }
 

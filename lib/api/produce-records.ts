@@ -16,10 +16,20 @@ import type { Record as LogRecord } from '../record/record.ts';
 import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
 import { partitionForKey } from '../topic/partitioner.ts';
 import { jsonContentType } from '../wire.ts';
-import { type ApiDeps, type Call, checkJson, decodeJson, type Handler, negotiate, readBody, topicOf } from './http.ts';
+import {
+  type ApiDeps,
+  type Call,
+  checkJson,
+  checkJsonAt,
+  decodeJson,
+  type Handler,
+  negotiate,
+  readBody,
+  topicOf,
+} from './http.ts';
 import { recordFromJson } from './json-records.ts';
 import { produceAnswer } from './produce-results.ts';
-import { type ProduceBody, produceBody } from './schemas.ts';
+import { jsonRecord, type ProduceBodyOutline, produceBodyOutline } from './schemas.ts';
 
 export const produceRecords: Handler = async (deps, call) => {
   const { log, onError } = deps;
@@ -59,7 +69,7 @@ async function encodeRecords(
   const isLarge = bytes.byteLength > largeBodyBytesMin;
   const json = decodeJson(bytes);
   if (isLarge) await turnOfTheLoop();
-  const body = checkJson(json, produceBody);
+  const body = checkJson(json, produceBodyOutline);
   const producer = parseProducer(body);
   const summary = await log.topics.get(topic);
   call.line.recordCount = body.records.length;
@@ -97,7 +107,7 @@ interface Sequence {
 }
 
 /** INVALID_REQUEST unless the request names producer id, epoch and sequences, or none of them. */
-function parseProducer(body: ProduceBody): { at(partition: Partition): Sequence } | undefined {
+function parseProducer(body: ProduceBodyOutline): { at(partition: Partition): Sequence } | undefined {
   const { producerId, producerEpoch, baseSequences } = body;
   if (producerId === undefined && producerEpoch === undefined && baseSequences === undefined) return undefined;
   if (producerId === undefined || producerEpoch === undefined || baseSequences === undefined) {
@@ -114,7 +124,7 @@ function parseProducer(body: ProduceBody): { at(partition: Partition): Sequence 
 
 /** In the order of partition; within one, in the order of the request. */
 async function groupByPartition(
-  body: ProduceBody,
+  body: ProduceBodyOutline,
   partitionCount: number,
   nowMs: number,
   randomBytes: RandomBytes,
@@ -122,14 +132,16 @@ async function groupByPartition(
 ): Promise<Map<Partition, LogRecord[]>> {
   let sticky: Partition | undefined;
   const byPartition = new Map<Partition, LogRecord[]>();
-  for (const [index, json] of body.records.entries()) {
-    const record = recordFromJson(json, `records[${index}]`, nowMs);
+  for (const [index, unchecked] of body.records.entries()) {
+    const at = `records[${index}]`;
+    const json = checkJsonAt(unchecked, jsonRecord, at);
+    const record = recordFromJson(json, at, nowMs);
     let { partition } = json;
     if (partition === undefined && record.key !== null) partition = partitionForKey(record.key, partitionCount);
     if (partition === undefined) {
       // A retry would choose anew and land elsewhere, where its sequence means nothing.
       if (body.producerId !== undefined)
-        throw invalid(`records[${index}] has neither partition nor key; with producerId it needs one`);
+        throw invalid(`${at} has neither partition nor key; with producerId it needs one`);
       sticky ??= randomPartition(partitionCount, randomBytes);
       partition = sticky;
     }

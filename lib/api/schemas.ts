@@ -64,7 +64,7 @@ const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.st
 const header = z.tuple([z.string(), headerValue]);
 const jsonValue = z.unknown().meta({ description: 'Text as it is; other JSON as compact text; null is null' });
 
-const jsonRecord = z.strictObject({
+export const jsonRecord = z.strictObject({
   key: jsonValue.optional(),
   keyBase64: z.string().optional(),
   value: jsonValue.optional(),
@@ -84,7 +84,9 @@ export const produceBody = z.strictObject({
     .optional()
     .meta({ description: 'Sequence of the first record of each partition, by partition' }),
 });
-export type ProduceBody = z.infer<typeof produceBody>;
+/** The same, its records not yet looked at. */
+export const produceBodyOutline = produceBody.extend({ records: z.array(z.unknown()).min(1).max(jsonRecordsMax) });
+export type ProduceBodyOutline = z.infer<typeof produceBodyOutline>;
 
 const recordRead = z.object({
   offset: int64,

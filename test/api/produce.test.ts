@@ -201,6 +201,27 @@ describe('produce of JSON records', () => {
     expect(door.errors).toEqual([]);
   });
 
+  it.each([
+    [[{ value: 'v' }, 7], 'records[1] 7: invalid input: expected object, received number'],
+    [[{ timestamp: -1 }], 'records[0].timestamp -1: too small: expected number to be >=0'],
+    [
+      [
+        {},
+        {
+          headers: [
+            ['name', null],
+            ['name', 1],
+          ],
+        },
+      ],
+      'records[1].headers[1][1] 1: invalid input',
+    ],
+    [[], 'records of 0 items: too small: expected array to have >=1 items'],
+  ])('says where %j is wrong', async (wrong, detail) => {
+    await using door = await openOrders();
+    expect((await door.call('POST', records, { records: wrong })).json.detail).toBe(detail);
+  });
+
   it('refuses a value nested so deep that writing it would exhaust the stack', async () => {
     await using door = await openOrders();
     const depth = 200_000;
