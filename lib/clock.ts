@@ -55,3 +55,10 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', done, { once: true });
     }),
 };
+
+/** Lets the rest of the process go on. Not that of node:timers/promises, which a simulation could not take over. */
+export function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

@@ -5,8 +5,7 @@
  * partition gets is one batch, or several when `max.message.bytes` asks for it, and is answered as one entry.
  */
 
-import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
-import type { RandomBytes } from '../clock.ts';
+import { type RandomBytes, turnOfTheLoop } from '../clock.ts';
 import { type ErrorCode, InvariantError, isLogError, LogError } from '../errors.ts';
 import type { Partition, TopicName } from '../ids.ts';
 import { MiB, producerBatchesMax, requestBytesMax } from '../limits.ts';

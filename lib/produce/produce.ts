@@ -5,8 +5,7 @@
  * garbage, never data; a commit whose reply is lost has an unknown effect, and a producer with an id may send again.
  */
 
-import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
-import type { Clock } from '../clock.ts';
+import { type Clock, turnOfTheLoop } from '../clock.ts';
 import { isLogError, LogError } from '../errors.ts';
 import type { TopicId } from '../ids.ts';
 import {
