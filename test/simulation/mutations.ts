@@ -603,8 +603,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       edit(
         'lib/client/consumer.ts',
-        "let position = from === 'latest' ? highWatermark : logStartOffset;",
-        "let position = from === 'latest' ? highWatermark : Math.min(highWatermark, logStartOffset + 2);",
+        "from === 'latest' ? highWatermark : logStartOffset];",
+        "from === 'latest' ? highWatermark : Math.min(highWatermark, logStartOffset + 2)];",
       ),
     ],
   },
