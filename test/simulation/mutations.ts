@@ -510,17 +510,6 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
-    name: 'fail a whole commit when its second part fails',
-    profile: 'aws',
-    edits: [
-      edit(
-        'lib/store/append-dynamodb.ts',
-        'if (!isLogError(error)) throw error;\n    return refuse(error);',
-        'if (isLogError(error)) throw error;\n    return refuse(error as LogError);',
-      ),
-    ],
-  },
-  {
     name: 'take no more than three records of a producer',
     profile: 'local',
     edits: [
