@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,6 +7,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: 'forks',
+    // Of two processors vitest would use one, and many tests wait most of their time.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     globalSetup: 'test/support/bundles.ts',
     reporters: ['default'],
   },
