@@ -7,11 +7,11 @@ import { type Context, Hono } from 'hono';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { eventStreamKeepAliveMs, eventStreamMsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
+import { WaitingLine } from '../waiting-line.ts';
 import { type Answer, toResponse } from './answer.ts';
 import { type ApiDeps, type AskedRequest, type Carriage, type Handler, parseQuery, type RequestLine } from './http.ts';
 import { HttpRefusal, type OnError, problemAnswer, problemOf } from './problem.ts';
 import { type Route, routes } from './routes.ts';
-import { WaitingLine } from './waiting-line.ts';
 
 /** What a request line of the log says about a finished request. */
 export interface FinishedRequest extends RequestLine {

@@ -6,10 +6,10 @@ import { LogError } from '../errors.ts';
 import { type GroupId, type Partition, parseTopicName, type TopicName } from '../ids.ts';
 import { KiB, otherRequestBytesMax, partitionCountMax, requestBytesMax } from '../limits.ts';
 import type { Log } from '../log.ts';
+import type { WaitingLine } from '../waiting-line.ts';
 import { jsonContentType } from '../wire.ts';
 import type { Answer } from './answer.ts';
 import { HttpRefusal, type OnError } from './problem.ts';
-import type { WaitingLine } from './waiting-line.ts';
 
 export interface ApiDeps {
   readonly log: Log;

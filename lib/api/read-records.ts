@@ -3,7 +3,7 @@
 import type { Offset } from '../ids.ts';
 import { batchDecompressedBytesMax, fetchBytesMax, requestDecompressedBytesMax } from '../limits.ts';
 import type { FetchResult } from '../log.ts';
-import type { DecodedRecord } from '../record/record.ts';
+import { bytesOf, type DecodedRecord } from '../record/record.ts';
 import { type DecompressionBudget, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
 import { type JsonRecordRead, recordToJson } from './json-records.ts';
 
@@ -28,10 +28,8 @@ export function newBudget(): Budget {
   return { bytesLeft: fetchBytesMax, recordCount: 0, decompression: { bytesLeft: requestDecompressedBytesMax } };
 }
 
-/** JSON around a record that is not its key, value or headers: names, offset, timestamp. */
-const recordOverheadBytes = 64;
-/** About what a header takes in memory and as JSON, even an empty one. */
-const headerOverheadBytes = 64;
+/** JSON around a record (names, offset, timestamp), and about what a header takes in memory and as JSON, even an empty one. */
+const overheadBytes = { record: 64, header: 64 };
 
 /**
  * The records as JSON, and where to go on.
@@ -67,8 +65,6 @@ export function readJsonRecords(
 }
 
 /** The text is at most six times as long: `\u0000` is one byte of a record. */
-export function recordBytes({ key, value, headers }: DecodedRecord): number {
-  let bytes = recordOverheadBytes + (key?.byteLength ?? 0) + (value?.byteLength ?? 0);
-  for (const [name, header] of headers) bytes += headerOverheadBytes + name.length + (header?.byteLength ?? 0);
-  return bytes;
+export function recordBytes(record: DecodedRecord): number {
+  return bytesOf(record, overheadBytes);
 }

@@ -1,7 +1,7 @@
 /** What a consumer hands out, decoded from the record batches it fetched. */
 
 import { MiB } from '../limits.ts';
-import type { RecordHeader } from '../record/record.ts';
+import { bytesOf, type RecordHeader } from '../record/record.ts';
 import { checkCrc, decodeRecords, readBatchHeader } from '../record/record-batch.ts';
 import type { FetchedPartition } from './fetch-batches.ts';
 
@@ -63,10 +63,8 @@ export function* readRecords(topic: string, fetched: FetchedPartition, end: numb
 
 /** Records that are handed out together take so much memory; soft by one record, and by what else is in its batch. */
 const consumedBatchBytesMax = 64 * MiB;
-/** What a record takes beside its bytes: its object, and a view for the key and one for the value. */
-const recordOverheadBytes = 350;
-/** The same of a header. */
-const headerOverheadBytes = 200;
+/** What a record takes beside its bytes, and what a header does: objects, and views for key and values. */
+const overheadBytes = { record: 350, header: 200 };
 
 /**
  * The same, many together: decoded when they are asked for, since an answer of a few megabytes can hold gigabytes. The
@@ -78,19 +76,13 @@ export function* readBatches(topic: string, fetched: FetchedPartition, end: numb
   let bytes = 0;
   for (const record of readRecords(topic, fetched, end)) {
     records.push(record);
-    bytes += decodedBytesOf(record);
+    bytes += bytesOf(record, overheadBytes);
     if (bytes < consumedBatchBytesMax) continue;
     yield { topic, partition, records, nextOffset: record.offset + 1 };
     records = [];
     bytes = 0;
   }
   if (records.length > 0) yield { topic, partition, records, nextOffset: Math.min(fetched.nextOffset, end) };
-}
-
-function decodedBytesOf({ key, value, headers }: ConsumedRecord): number {
-  let bytes = recordOverheadBytes + (key?.length ?? 0) + (value?.length ?? 0);
-  for (const [name, headerValue] of headers) bytes += headerOverheadBytes + name.length + (headerValue?.length ?? 0);
-  return bytes;
 }
 
 const decoder = new TextDecoder();

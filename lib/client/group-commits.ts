@@ -1,6 +1,7 @@
 /** Remembers in the group how far its member is: what is done and was not committed yet. */
 
 import { isLogError, LogError } from '../errors.ts';
+import { WaitingLine } from '../waiting-line.ts';
 import type { ConsumedBatch, ConsumedRecord } from './consumed-record.ts';
 import {
   failingMsMax,
@@ -21,7 +22,8 @@ interface Wanted {
 export class GroupCommits {
   readonly #deps: GroupConsumerDeps;
   readonly #onFenced: (reason: LogError) => void;
-  #last: Promise<void> = Promise.resolve();
+  /** One at a time: of two on their way nobody knows which is taken last. */
+  readonly #line = new WaitingLine();
 
   /** `onFenced` is called when the log has given to others what was to be committed. */
   constructor(deps: GroupConsumerDeps, onFenced: (reason: LogError) => void) {
@@ -42,14 +44,14 @@ export class GroupCommits {
 
   /** All that is done of these. Throws when one of them is refused. */
   commit(partitions: readonly OwnedPartition[]): Promise<void> {
-    return this.#inTurn(() => this.#commit(doneOf(partitions)));
+    return this.#line.run(() => this.#commit(doneOf(partitions)));
   }
 
   /** The same before these go, tried for a while. Ends early, and without an error, when `signal` is aborted. */
   async commitLast(partitions: readonly OwnedPartition[], signal?: AbortSignal): Promise<void> {
     const patience = { timeMsMax: lastCommitMsMax, ...(signal && { signal }) };
     await retrying(this.#deps, patience, () =>
-      this.#inTurn(() => this.#commit(doneOf(partitions), lastCommitTimeoutMs)),
+      this.#line.run(() => this.#commit(doneOf(partitions), lastCommitTimeoutMs)),
     );
   }
 
@@ -67,7 +69,7 @@ export class GroupCommits {
     const one = held.find(last.topic, last.partition);
     if (one?.done === undefined) throw this.#notMine(last);
     if (options.autoCommit === false) {
-      await this.#inTurn(() => this.#commit([{ one, offset }]));
+      await this.#line.run(() => this.#commit([{ one, offset }]));
     } else {
       one.done = Math.max(one.done, offset);
       await this.commit([one]);
@@ -83,13 +85,6 @@ export class GroupCommits {
         ? `this consumer has left group ${options.group} and can commit nothing any more`
         : `partition ${one.partition} of topic ${one.topic} is not this member's, group ${options.group} has given it to another`;
     return new LogError('STALE_MEMBER_EPOCH', message);
-  }
-
-  /** One at a time: of two on their way nobody knows which is taken last. */
-  #inTurn(commit: () => Promise<void>): Promise<void> {
-    const committed = this.#last.then(commit);
-    this.#last = committed.catch(() => {});
-    return committed;
   }
 
   async #commit(wanted: readonly Wanted[], timeoutMs?: number): Promise<void> {

@@ -42,12 +42,10 @@ function shareEvenly(counts: readonly (readonly Cell[])[], partitionCounts: read
   const total = sumOf(partitionCounts);
   const least = Math.floor(total / counts.length);
   let odd = total % counts.length;
-  const shares = counts.map((cells) => ({ cells, left: least }));
-  const isAsking = (cells: readonly Cell[]) => sumOf(cells.map(({ held }) => held)) > least;
-  for (const share of [
-    ...shares.filter(({ cells }) => isAsking(cells)),
-    ...shares.filter(({ cells }) => !isAsking(cells)),
-  ]) {
+  const shares = counts.map((cells) => {
+    return { cells, left: least, hadMore: sumOf(cells.map(({ held }) => held)) > least };
+  });
+  for (const share of shares.toSorted((one, other) => Number(other.hadMore) - Number(one.hadMore))) {
     if (odd-- > 0) share.left++;
     keep(share.cells, share.left);
     share.left -= sumOf(share.cells.map(({ count }) => count));

@@ -73,9 +73,8 @@ export function createGroups(deps: GroupDeps): Groups {
         { memberId, instanceId, memberEpoch, state, topics: member.topics, seenAt, assignment, targetAssignment },
       ];
     });
-    const partitions = await Promise.all(
-      topics.map((topic) => describeTopic(topic, valid, ownersOf(sessions.values()))),
-    );
+    const owners = ownersOf(sessions.values());
+    const partitions = await Promise.all(topics.map((topic) => describeTopic(topic, valid, owners)));
     return {
       groupId,
       state: stateOf(group, [...sessions.values()]),

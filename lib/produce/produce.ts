@@ -81,13 +81,12 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
         if (budget.bytesLeft <= turnAt) {
           turns ??= Promise.withResolvers();
           preparing.set(topicId, turns.promise);
+          // A bug is told below, when every batch is on its way; until then nobody waits for these.
+          for (const result of results) result.catch(() => undefined);
           await turnOfTheLoop();
           turnAt = budget.bytesLeft - turnBytes;
         }
-        const result = produceBatch(topic, sent, budget);
-        // A bug is told below, when every batch is on its way; until then nobody waits for this one.
-        result.catch(() => undefined);
-        results.push(result);
+        results.push(produceBatch(topic, sent, budget));
       }
     } finally {
       if (turns !== undefined) preparing.delete(topicId);

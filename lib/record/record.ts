@@ -17,6 +17,16 @@ export interface Record {
   readonly timestamp: Int64;
 }
 
+/** The bytes of a record, and so many for itself and for each header. */
+export function bytesOf(
+  { key, value, headers }: Pick<Record, 'key' | 'value' | 'headers'>,
+  overhead: { readonly record: number; readonly header: number },
+): number {
+  let bytes = overhead.record + (key?.byteLength ?? 0) + (value?.byteLength ?? 0);
+  for (const [name, header] of headers) bytes += overhead.header + name.length + (header?.byteLength ?? 0);
+  return bytes;
+}
+
 /** Key, value and header values are views into the batch, or into its decompressed bytes. */
 export interface DecodedRecord extends Record {
   readonly offset: Int64;
