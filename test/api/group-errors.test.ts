@@ -2,7 +2,6 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { systemClock } from '../../lib/clock.ts';
 import { errorTable } from '../../lib/errors.ts';
 import {
   commitOffsetsMax,
@@ -12,11 +11,11 @@ import {
   subscribedTopicsMax,
 } from '../../lib/limits.ts';
 import type { GroupStore } from '../../lib/store/group-store.ts';
-import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
 import { groupOf, memberOf, sessionOf } from '../contract/group-store.ts';
 import { type GroupLog, openGroupLog, orders } from '../group/group-fixture.ts';
 import { systemRandom } from '../log-fixture.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
+import { type Input, openStore } from '../support/dynamodb-double.ts';
 import { type Answer, type Door, openApp } from './harness.ts';
 
 const heartbeats = '/v1/groups/billing/heartbeat';
@@ -465,11 +464,11 @@ describe('KAFKA_STORAGE_ERROR, which may pass, answers', () => {
     const table = new DynamoDbDouble({ nowMs: () => 0 });
     let isOvertaken = false;
     const { join, call, commit } = await openWorld({
-      metadataStore: openDouble(table, (operation, input) => {
-        if (!isOvertaken) return;
+      metadataStore: openStore(table, (operation, input, request) => {
         // Another one commits just before, with a later time.
         const isCommit = operation === 'UpdateItem' && String(input.UpdateExpression).includes('o = :o');
-        if (isCommit) table.request(operation, later(input) as never);
+        if (isOvertaken && isCommit) table.request(operation, later(input) as never);
+        return request();
       }),
     });
     await join('m1');
@@ -493,7 +492,7 @@ describe('KAFKA_STORAGE_ERROR, which may pass, answers', () => {
 });
 
 test('on DynamoDB members with more topics than an item has room for are refused, and the others stay', async () => {
-  const { join, call } = await openWorld({ metadataStore: openDouble(new DynamoDbDouble({ nowMs: () => 0 })) });
+  const { join, call } = await openWorld({ metadataStore: openStore(new DynamoDbDouble({ nowMs: () => 0 })) });
   const text = () => Buffer.from(systemRandom(new Uint8Array(180))).toString('base64url');
   const topics = () => numbers(subscribedTopicsMax).map(text);
   const answers = [await join('m1', { topics: topics() }), await join('m2', { topics: topics() })];
@@ -571,19 +570,6 @@ test('no code is thrown by groups that is not provoked here', () => {
 
 function changed(store: GroupStore, methods: Partial<GroupStore>): GroupStore {
   return new Proxy(store, { get: (target, name) => Reflect.get(methods, name) ?? Reflect.get(target, name) });
-}
-
-type Input = Record<string, unknown> & { readonly ExpressionAttributeValues?: Record<string, { N?: string }> };
-
-/** `before` sees every request ahead of the table. */
-function openDouble(table: DynamoDbDouble, before: (operation: string, input: Input) => void = () => {}) {
-  const send = async (command: { readonly constructor: { readonly name: string }; readonly input: Input }) => {
-    const operation = command.constructor.name.slice(0, -'Command'.length);
-    before(operation, command.input);
-    return table.request(operation as never, command.input as never);
-  };
-  const client = { send, config: { region: async () => 'us-east-1' }, destroy() {} } as never;
-  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandom });
 }
 
 /** The same commit at a later time. */

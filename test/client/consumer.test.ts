@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { LogError, type Millrace } from '../../lib/client/index.ts';
 import { logLimits, type Transport, wrapTransport } from '../../lib/client/transport.ts';
-import { MiB } from '../../lib/limits.ts';
 import { seededRandom } from '../support/random.ts';
+import { fillDensely } from './dense-records.ts';
 import { doors, hurriedClock, openClient, readAll } from './doors.ts';
 
 /** A topic with the values 0, 1, 2 and so on, spread over its partitions in turn; timestamps are 1000 apart. */
@@ -42,17 +42,6 @@ function narrowFetches(fetchPartitionsMax: number) {
     return wrapTransport(inner, send, { ...logLimits, fetchPartitionsMax });
   };
   return { requests, wrap };
-}
-
-/** 30 records of 3 MiB, five in each batch, which takes a few kilobytes: 22 of them are 64 MiB. */
-async function fillDensely(client: Millrace): Promise<void> {
-  await client.admin.createTopic('orders', { config: { 'max.message.bytes': 16 * MiB } });
-  const producer = client.producer('orders', {
-    compression: 'zstd',
-    batchBytesMax: 16 * MiB,
-    bufferBytesMax: 128 * MiB,
-  });
-  await Promise.all(Array.from({ length: 30 }, (_, index) => producer.send({ value: Buffer.alloc(3 * MiB, index) })));
 }
 
 describe.each(doors)('a consumer over %s', (door) => {

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { type ConsumedRecord, type GroupConsumer, isLogError, type Millrace } from '../../lib/client/index.ts';
-import { MiB } from '../../lib/limits.ts';
+import { fillDensely } from './dense-records.ts';
 import { clock, memberIdOf, openGroupWorld, until } from './group-fixture.ts';
 
 const byHand = { group: 'billing', autoCommit: false } as const;
@@ -63,13 +63,7 @@ test.each([true, false])(
 test('of what is handed out in parts each part is committed with itself', async () => {
   const world = await openGroupWorld('direct');
   const { client } = world.openClient();
-  await client.admin.createTopic('orders', { config: { 'max.message.bytes': 16 * MiB } });
-  const producer = client.producer('orders', {
-    compression: 'zstd',
-    batchBytesMax: 16 * MiB,
-    bufferBytesMax: 128 * MiB,
-  });
-  await Promise.all(Array.from({ length: 30 }, (_, index) => producer.send({ value: Buffer.alloc(3 * MiB, index) })));
+  await fillDensely(client);
   const read = async (partsMax: number) => {
     const consumer = client.consumer('orders', { ...byHand, follow: false, sessionTimeoutMs: 600_000 });
     const offsets: number[][] = [];

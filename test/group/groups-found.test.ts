@@ -9,7 +9,7 @@ import type { GroupStore } from '../../lib/store/group-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
-import { connectionLost, denied, isOfOffset, openStore } from './dynamodb-fixture.ts';
+import { connectionLost, denied, isOfOffset, openStore } from '../support/dynamodb-double.ts';
 import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
 
 const openDouble = () => new DynamoDbDouble({ nowMs: Date.now });
@@ -57,7 +57,7 @@ test('a reset that fails in one partition may have been done in others, and says
 // that the commit had had no effect. The simulation found it (seeds 4371 and 4870 of profile aws).
 test('a commit that is refused when it is sent again may have been done', async () => {
   const double = openDouble();
-  const good = await openGroupLog({ metadataStore: openStore(double, (_operation, _input, request) => request()) });
+  const good = await openGroupLog({ metadataStore: openStore(double) });
   let isFirst = true;
   const faulty = openStore(double, async (operation, input, request) => {
     const output = request();

@@ -13,7 +13,7 @@ import type { GroupStore } from '../../lib/store/group-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
-import { connectionLost, denied, isOfOffset, openStore, type Send } from './dynamodb-fixture.ts';
+import { connectionLost, denied, isOfOffset, openStore, type Send } from '../support/dynamodb-double.ts';
 import { billing, openGroupLog, orders, TestConsumer } from './group-fixture.ts';
 
 const longAfterMs = offsetsRetentionMs + groupUsedAgainMsMin + 1;
@@ -112,10 +112,7 @@ describe.each(['SQLite', 'DynamoDB'])('on %s', (kind) => {
   // A commit from outside that overlapped a delete left an offset, which counted once the epoch of before was forgotten.
   test('an offset that was committed while its group went does not come back, however late', async () => {
     const double = new DynamoDbDouble({ nowMs: Date.now });
-    const metadataStore =
-      kind === 'SQLite'
-        ? openSqliteMetadataStore(':memory:')
-        : openStore(double, (_operation, _input, request) => request());
+    const metadataStore = kind === 'SQLite' ? openSqliteMetadataStore(':memory:') : openStore(double);
     let isFirst = true;
     const deleteOnce = async () => {
       if (isFirst) await groups.delete(billing);
@@ -146,9 +143,7 @@ describe.each(['SQLite', 'DynamoDB'])('on %s', (kind) => {
     const arrived: (() => void)[] = [];
     let count = 0;
     const metadataStore =
-      kind === 'SQLite'
-        ? openSqliteMetadataStore(':memory:')
-        : openStore(new DynamoDbDouble({ nowMs: Date.now }), (_operation, _input, request) => request());
+      kind === 'SQLite' ? openSqliteMetadataStore(':memory:') : openStore(new DynamoDbDouble({ nowMs: Date.now }));
     // Both are refused by the owner before either goes on.
     const together = async () => {
       if (++count < 3 || count > 4) return;

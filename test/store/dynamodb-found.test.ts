@@ -1,33 +1,18 @@
 /** What the simulation found in the metadata store on DynamoDB, each in as few requests as it takes. */
 
-import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { expect, test } from 'vitest';
-import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
-import type { MetadataStore } from '../../lib/store/metadata-store.ts';
-import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
-import type { Operation } from '../../lib/store/requests-dynamodb.ts';
 import { newBatch, topicItem } from '../contract/metadata-store.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
-
-type Command = { readonly constructor: { readonly name: string }; readonly input: object };
+import { connectionLost, openStore } from '../support/dynamodb-double.ts';
 
 /** A store, and another one on the same table that fails as `answer` says. */
 function openStores(answer: (operation: string, carryOut: () => object) => Promise<object>) {
   const double = new DynamoDbDouble({ nowMs: Date.now });
-  const open = (send: (operation: string, carryOut: () => object) => Promise<object>): MetadataStore => {
-    const client = {
-      send: (command: Command) => {
-        const operation = command.constructor.name.slice(0, -'Command'.length);
-        return send(operation, () => double.request(operation as Operation, command.input as never));
-      },
-      config: { region: async () => 'us-east-1' },
-    } as unknown as DynamoDBClient;
-    return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
+  return {
+    good: openStore(double),
+    faulty: openStore(double, (operation, _input, carryOut) => answer(operation, carryOut)),
   };
-  return { good: open(async (_, carryOut) => carryOut()), faulty: open(answer) };
 }
-
-const silence = () => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
 
 const batchOf = (producerEpoch: number, baseSequence: number) =>
   newBatch({ producer: [7, producerEpoch, baseSequence] });
@@ -40,7 +25,7 @@ function loseFirstAppend(between: () => Promise<unknown>) {
     if (operation !== 'UpdateItem' || !isFirst) return output;
     isFirst = false;
     await between();
-    throw silence();
+    throw connectionLost();
   };
 }
 
@@ -97,7 +82,8 @@ test.each([3, 250])('no head of %d outlives its topic when a delete is cut short
   const topic = topicItem('orders', { partitionCount });
   let isGone = false;
   const { good, faulty } = openStores(async (operation, carryOut) => {
-    if (isGone) throw Object.assign(silence(), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
+    if (isGone)
+      throw Object.assign(connectionLost(), { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } });
     isGone = operation === 'TransactWriteItems';
     return carryOut();
   });

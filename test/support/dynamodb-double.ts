@@ -1,4 +1,4 @@
-/** A group store on a DynamoDB in memory, where a test stands between the two. */
+/** A metadata store on a DynamoDB in memory, where a test stands between the two. */
 
 import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
@@ -16,7 +16,7 @@ export type Input = Addressed & {
 /** `request` carries it out. */
 export type Send = (operation: Operation, input: Input, request: () => object) => object | Promise<object>;
 
-export function openStore(double: DynamoDbDouble, send: Send) {
+export function openStore(double: DynamoDbDouble, send: Send = (_operation, _input, request) => request()) {
   const client = {
     send: async (command: { readonly constructor: { readonly name: string }; readonly input: Input }) => {
       const operation = command.constructor.name.slice(0, -'Command'.length) as Operation;

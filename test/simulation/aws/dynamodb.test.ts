@@ -3,7 +3,6 @@
 import {
   BatchGetItemCommand,
   BatchWriteItemCommand,
-  type DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
   QueryCommand,
@@ -11,23 +10,14 @@ import {
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { describe, expect, test } from 'vitest';
-import { systemClock, systemRandomBytes } from '../../../lib/clock.ts';
-import { openDynamoDbMetadataStore } from '../../../lib/store/metadata-store-dynamodb.ts';
 import type { Operation } from '../../../lib/store/requests-dynamodb.ts';
 import { testMetadataStore } from '../../contract/metadata-store.ts';
+import { openStore } from '../../support/dynamodb-double.ts';
 import { createTable, dynamoDbMissing, startDynoxide } from '../../support/dynoxide.ts';
 import { simulate } from '../simulation.ts';
 import { DynamoDbDouble } from './dynamodb.ts';
 
-testMetadataStore('DynamoDB as the simulation has it', async () => {
-  const double = new DynamoDbDouble({ nowMs: Date.now });
-  const client = {
-    send: async (command: { readonly constructor: { readonly name: string }; readonly input: never }) =>
-      double.request(command.constructor.name.slice(0, -'Command'.length) as Operation, command.input),
-    config: { region: async () => 'us-east-1' },
-  } as unknown as DynamoDBClient;
-  return openDynamoDbMetadataStore({ table: 'table', client, clock: systemClock, randomBytes: systemRandomBytes });
-});
+testMetadataStore('DynamoDB as the simulation has it', async () => openStore(new DynamoDbDouble({ nowMs: Date.now })));
 
 const commands = {
   BatchGetItem: BatchGetItemCommand,
