@@ -1,6 +1,9 @@
 /** Section by section what a request may ask of the stores: exact counts, so that a new request is a decision. */
 
 import { expect, test } from 'vitest';
+import { createApp } from '../lib/api/app.ts';
+import { Millrace } from '../lib/client/index.ts';
+import { directTransport } from '../lib/client/transport-direct.ts';
 import { systemClock } from '../lib/clock.ts';
 import { tailEntriesMax } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
@@ -57,6 +60,13 @@ test('a produce over any number of partitions is one object and one commit for e
     await log.produce({ topic: orders, batches });
     expect(take()).toEqual({ put: 1, commitBatches: partitionCount });
   }
+});
+
+test('a producer of the client reads no heads, however many partitions its topic has', async () => {
+  const { log, take } = await openCounted(100);
+  await using client = new Millrace({ transport: directTransport(createApp({ log, clock: systemClock })) });
+  await client.producer(orders).send({ value: 'one', timestamp: 1_700_000_000_000 });
+  expect(take()).toEqual({ commitBatches: 1, nextProducerId: 1, put: 1 });
 });
 
 test('batches of one partition in one request share a commit', async () => {

@@ -43,7 +43,13 @@ export const operations: Readonly<Record<string, Operation>> = {
     query: schemas.listTopicsQuery,
     answers: { 200: { [jsonContentType]: schemas.topicsAnswer } },
   },
-  describeTopic: { method: 'get', path: '/v1/topics/{topic}', summary: 'Describe a topic', answers: { 200: topic } },
+  describeTopic: {
+    method: 'get',
+    path: '/v1/topics/{topic}',
+    summary: 'Describe a topic',
+    query: schemas.describeTopicQuery,
+    answers: { 200: { [jsonContentType]: schemas.describeTopicAnswer } },
+  },
   alterTopic: {
     method: 'patch',
     path: '/v1/topics/{topic}',

@@ -56,7 +56,7 @@ const openapi: Handler = async (_deps, call) => {
 export const routes: readonly Route[] = [
   { api: 'createTopic', method: 'POST', path: '/v1/topics', handle: createTopic },
   { api: 'listTopics', method: 'GET', path: '/v1/topics', query: ['limit', 'after'], handle: listTopics },
-  { api: 'describeTopic', method: 'GET', path: '/v1/topics/:topic', handle: describeTopic },
+  { api: 'describeTopic', method: 'GET', path: '/v1/topics/:topic', query: ['offsets'], handle: describeTopic },
   { api: 'alterTopic', method: 'PATCH', path: '/v1/topics/:topic', handle: alterTopic },
   { api: 'deleteTopic', method: 'DELETE', path: '/v1/topics/:topic', handle: deleteTopic },
   { api: 'produceRecords', method: 'POST', path: '/v1/topics/:topic/records', handle: produceRecords },

@@ -51,11 +51,19 @@ export const listTopicsQuery = z.strictObject({
   after: z.string().optional().meta({ description: 'The `next` of the page before' }),
 });
 
+export const describeTopicQuery = z.strictObject({
+  offsets: z
+    .enum(['true', 'false'])
+    .optional()
+    .meta({ description: '`false`: without `partitions`, whose offsets cost a read each; default true' }),
+});
+
 const config = z.record(z.string(), z.object({ value: z.string(), source: z.enum(['topic', 'default']) }));
 const topicSummary = z.object({ topic, topicId: z.string(), partitionCount: z.int(), config });
 export const topicAnswer = topicSummary.extend({
   partitions: z.array(z.object({ partition, logStartOffset: offset, highWatermark: offset })),
 });
+export const describeTopicAnswer = topicAnswer.partial({ partitions: true });
 export const topicsAnswer = z.object({ topics: z.array(topicSummary), next: z.string().optional() });
 
 // ---- records

@@ -5,7 +5,7 @@ import type { TopicDescription, TopicSummary } from '../log.ts';
 import { jsonContentType } from '../wire.ts';
 import { noContent } from './answer.ts';
 import { type Handler, json, negotiate, readJson, readQuery, topicOf } from './http.ts';
-import { alterTopicBody, createTopicBody, listTopicsQuery } from './schemas.ts';
+import { alterTopicBody, createTopicBody, describeTopicQuery, listTopicsQuery } from './schemas.ts';
 
 const pageDefault = 100;
 
@@ -33,7 +33,10 @@ export const listTopics: Handler = async ({ log }, call) => {
 
 export const describeTopic: Handler = async ({ log }, call) => {
   negotiate(call, [jsonContentType]);
-  return json(describe(await log.topics.describe(topicOf(call))));
+  const { offsets } = readQuery(call, describeTopicQuery);
+  const topic = topicOf(call);
+  if (offsets === 'false') return json(summarize(await log.topics.get(topic)));
+  return json(describe(await log.topics.describe(topic)));
 };
 
 export const alterTopic: Handler = async ({ log }, call) => {

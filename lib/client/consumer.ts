@@ -5,7 +5,7 @@
 
 import { isLogError, LogError } from '../errors.ts';
 import { KiB, MiB } from '../limits.ts';
-import type { TopicDescription } from '../log.ts';
+import type { TopicDescription, TopicSummary } from '../log.ts';
 import { callJson, retryDelayMs, topicPath } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { type ConsumedBatch, type ConsumedRecord, readBatches, readRecords } from './consumed-record.ts';
@@ -201,7 +201,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
 
   /** Sets the positions; gives the high watermarks of this moment. */
   async #begin(signal: AbortSignal): Promise<Map<number, number>> {
-    const info = await this.#describe(signal);
+    const info = await this.#readTopic<TopicDescription>(signal);
     const { partitions } = this.#options;
     for (const wanted of partitions ?? []) {
       if (info.partitions[wanted] === undefined) {
@@ -232,7 +232,9 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
 
   async #addNewPartitions(next: Map<number, number>, signal: AbortSignal): Promise<void> {
     if (this.#options.partitions !== undefined) return;
-    const info = await this.#describe(signal);
+    const { partitionCount } = await this.#readTopic<TopicSummary>(signal, { offsets: 'false' });
+    if (partitionCount <= next.size) return;
+    const info = await this.#readTopic<TopicDescription>(signal);
     for (const { partition, logStartOffset } of info.partitions) {
       if (next.has(partition)) continue;
       next.set(partition, logStartOffset);
@@ -302,9 +304,10 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
     return offset ?? undefined;
   }
 
-  #describe(signal: AbortSignal): Promise<TopicDescription> {
+  #readTopic<T extends TopicSummary>(signal: AbortSignal, query: Record<string, string> = {}): Promise<T> {
+    const path = topicPath(this.topic);
     return this.#retrying(signal, () =>
-      callJson<TopicDescription>(this.#deps.transport, 'GET', topicPath(this.topic), { role: 'consumer', signal }),
+      callJson<T>(this.#deps.transport, 'GET', path, { role: 'consumer', query, signal }),
     );
   }
 

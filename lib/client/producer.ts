@@ -8,7 +8,7 @@
 
 import { randomFraction } from '../clock.ts';
 import { LogError } from '../errors.ts';
-import type { TopicDescription } from '../log.ts';
+import type { TopicSummary } from '../log.ts';
 import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
 import type { Record } from '../record/record.ts';
 import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
@@ -177,13 +177,13 @@ export class Producer {
   }
 
   /** Puts the record into its partition's open batch, or refuses it for what is wrong with it. */
-  #take(entry: SentRecord, topic: TopicDescription): void {
+  #take(entry: SentRecord, topic: TopicSummary): void {
     const { record, bytes } = entry;
     try {
       const bytesMax = this.#batchBytesMax(topic);
       if (bytes + batchHeaderBytes > bytesMax) this.#checkSize(record, topic);
       const batchBytesMax = Math.min(this.#options.batchBytesMax, bytesMax);
-      const partition = this.#partitionFor(entry, batchBytesMax, topic.partitions.length);
+      const partition = this.#partitionFor(entry, batchBytesMax, topic.partitionCount);
       this.#sender.add(partition, entry, batchBytesMax);
       this.#bufferedBytes += bytes;
     } catch (error) {
@@ -192,7 +192,7 @@ export class Producer {
   }
 
   /** What the topic takes, and a request on the way to it. */
-  #batchBytesMax({ config }: TopicDescription): number {
+  #batchBytesMax({ config }: TopicSummary): number {
     return Math.min(Number(config['max.message.bytes']?.value ?? Number.POSITIVE_INFINITY), this.#frameBytesMax());
   }
 
@@ -201,7 +201,7 @@ export class Producer {
   }
 
   /** The estimate is on the high side, so the batch is built to see; compression may save it. */
-  #checkSize(record: Record, topic: TopicDescription): void {
+  #checkSize(record: Record, topic: TopicSummary): void {
     const bytes = encodeBatch({ records: [record], codec: this.#options.compression }).byteLength;
     const bytesMax = this.#batchBytesMax(topic);
     if (bytes <= bytesMax) return;

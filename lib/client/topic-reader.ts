@@ -1,7 +1,7 @@
 /** What a producer must know of its topic: read when it is first needed, and again when it may have changed. */
 
 import { isLogError } from '../errors.ts';
-import type { TopicDescription } from '../log.ts';
+import type { TopicSummary } from '../log.ts';
 import {
   callJson,
   requestTimeoutMs,
@@ -18,7 +18,7 @@ const topicAgeMsMax = 60_000;
 export class TopicReader {
   readonly #deps: ClientDeps;
   readonly #topic: string;
-  #held: { readonly description: TopicDescription; readonly readAtMs: number } | undefined;
+  #held: { readonly summary: TopicSummary; readonly readAtMs: number } | undefined;
 
   constructor(deps: ClientDeps, topic: string) {
     this.#deps = deps;
@@ -26,23 +26,24 @@ export class TopicReader {
   }
 
   /** Undefined when it is to be read first. */
-  fresh(): TopicDescription | undefined {
+  fresh(): TopicSummary | undefined {
     if (this.#held === undefined) return undefined;
     const ageMs = this.#deps.clock.nowMs() - this.#held.readAtMs;
     // Below zero the clock was set back, and its age is not known.
-    return ageMs >= 0 && ageMs <= topicAgeMsMax ? this.#held.description : undefined;
+    return ageMs >= 0 && ageMs <= topicAgeMsMax ? this.#held.summary : undefined;
   }
 
   /** Tries again until `deadlineMs`. Whatever it throws had no effect. */
-  async read(deadlineMs: number): Promise<TopicDescription> {
+  async read(deadlineMs: number): Promise<TopicSummary> {
     const { transport, clock, randomBytes } = this.#deps;
     for (let attempt = 1; ; attempt += 1) {
       try {
         const timeoutMs = Math.max(Math.min(requestTimeoutMs, deadlineMs - clock.nowMs()), requestTimeoutMsMin);
         const path = topicPath(this.#topic);
-        const description = await callJson<TopicDescription>(transport, 'GET', path, { role: 'producer', timeoutMs });
-        this.#held = { description, readAtMs: clock.nowMs() };
-        return description;
+        const query = { offsets: 'false' };
+        const summary = await callJson<TopicSummary>(transport, 'GET', path, { role: 'producer', query, timeoutMs });
+        this.#held = { summary, readAtMs: clock.nowMs() };
+        return summary;
       } catch (error) {
         // That the topic is missing will not pass by waiting.
         if (!isLogError(error) || isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;

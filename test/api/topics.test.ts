@@ -36,6 +36,17 @@ describe('topics', () => {
     expect((await door.call('GET', '/v1/topics/orders')).status).toBe(404);
   });
 
+  it('tells of a topic without its offsets, when these are not wanted', async () => {
+    await using door = openApp();
+    const created = await door.call('POST', '/v1/topics', { topic: 'orders', partitions: 2 });
+    const { partitions: _, ...summary } = created.json;
+    expect((await door.call('GET', '/v1/topics/orders?offsets=false')).json).toEqual(summary);
+    expect((await door.call('GET', '/v1/topics/orders?offsets=true')).json).toEqual(created.json);
+    expect((await door.call('GET', '/v1/topics/none?offsets=false')).status).toBe(404);
+    const refused = await door.call('GET', '/v1/topics/orders?offsets=no');
+    expect([refused.status, refused.json.code]).toEqual([400, 'INVALID_REQUEST']);
+  });
+
   it('lists topics by name in pages that go on where the last one ended', async () => {
     await using door = openApp();
     for (const topic of ['c', 'a', 'd', 'b', 'e']) await door.call('POST', '/v1/topics', { topic });

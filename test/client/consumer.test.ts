@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LogError, type Millrace } from '../../lib/client/index.ts';
 import { logLimits, type Transport, wrapTransport } from '../../lib/client/transport.ts';
+import { systemClock } from '../../lib/clock.ts';
 import { seededRandom } from '../support/random.ts';
 import { fillDensely } from './dense-records.ts';
 import { doors, hurriedClock, openClient, readAll } from './doors.ts';
@@ -187,6 +188,33 @@ describe.each(doors)('a consumer over %s', (door) => {
     expect(seen.at(-1)).toBe(19);
     expect(seen.filter((offset) => offset >= 18)).toEqual([18, 19]);
     expect(seen.length).toBeLessThan(20);
+  });
+
+  test('reads the partitions that its topic gets, and asks for the offsets of all only then', async () => {
+    const looks: string[] = [];
+    const noting = (inner: Transport): Transport =>
+      wrapTransport(inner, (request) => {
+        if (request.path === '/v1/topics/orders' && request.method === 'GET')
+          looks.push(request.query?.offsets ?? 'all');
+        return inner(request);
+      });
+    // Every look at it is a minute later.
+    let nowMs = 0;
+    const client = await openClient(door, noting, { ...systemClock, nowMs: () => (nowMs += 61_000) });
+    await fill(client, { partitions: 2, count: 2 });
+    looks.splice(0);
+    const seen: number[] = [];
+    for await (const { partition } of client.consumer('orders', { maxWaitMs: 10 })) {
+      if (seen.push(partition) === 2) {
+        await client.admin.alterTopic('orders', { partitions: 4 });
+        await client.producer('orders').send({ partition: 3, value: 'new' });
+        looks.splice(1);
+      }
+      if (partition === 3) break;
+    }
+    expect(seen.toSorted()).toEqual([0, 1, 3]);
+    expect(looks.filter((offsets) => offsets === 'all')).toHaveLength(2);
+    expect(looks).toContain('false');
   });
 
   test('says that a topic or a partition does not exist', async () => {
