@@ -114,8 +114,8 @@ export async function readJson<Schema extends z.ZodType>(
   return checkJson(decodeJson(await readBody(call, jsonContentType, bytesMax)), schema);
 }
 
-/** `readJson` in two steps, each of which takes a while for a large body. */
-export function decodeJson(body: Uint8Array): unknown {
+/** `readJson` in two steps, each of which takes a while for a large body. `what` names it in errors. */
+export function decodeJson(body: Uint8Array, what = 'the body'): unknown {
   try {
     return parseJson(utf8.decode(body));
   } catch (cause) {
@@ -125,7 +125,7 @@ export function decodeJson(body: Uint8Array): unknown {
         : cause instanceof RangeError
           ? 'is nested too deep'
           : 'is not UTF-8';
-    throw new LogError('INVALID_REQUEST', `the body ${reason}`, { cause });
+    throw new LogError('INVALID_REQUEST', `${what} ${reason}`, { cause });
   }
 }
 

@@ -237,7 +237,7 @@ describe('a line that cannot be stored', () => {
     const { exitCode, stderr } = await cli(['produce', topic, '--json', file]);
     expect(stderr).toBe(
       [
-        `millrace: ${file} line 3: not JSON: "{bad"; 2 records stored: partition 0 offsets 0 to 1`,
+        `millrace: ${file} line 3: it is not JSON: "{bad"; 2 records stored: partition 0 offsets 0 to 1`,
         '  Correct the line and go on from it; every line before it is stored.',
         '',
       ].join('\n'),

@@ -73,7 +73,8 @@ test('a value line ends in a line break, also when the value is null', () => {
 describe('JSON lines', () => {
   test('that were read can be produced again', () => {
     const binary = new ConsumedRecord({ ...record, key: Uint8Array.of(0xff), value: null });
-    for (const one of [record, empty, binary]) {
+    const timeless = new ConsumedRecord({ ...record, timestamp: -1 });
+    for (const one of [record, empty, binary, timeless]) {
       const { key, value, headers, partition, timestamp } = one;
       const parsed = parseJsonLine(render(formatJsonLine, one), 0);
       expect(parsed.partition).toBe(partition);
@@ -84,6 +85,17 @@ describe('JSON lines', () => {
         headers.map(([name, bytes]) => [name, bytes && Buffer.from(bytes)]),
       );
     }
+  });
+
+  test('keep numbers that a double cannot hold, as the HTTP door does', () => {
+    // They were rounded in silence, and what is beyond all doubles became null.
+    const value = '{"id":12345678901234567890,"price":0.1000000000000000055,"most":1e400}';
+    expect(parseJsonLine(Buffer.from(`{"value":${value}}`), 0).value?.toString()).toBe(value);
+  });
+
+  test('refuse what is not UTF-8, and do not replace it', () => {
+    const line = Buffer.concat([Buffer.from('{"value":"a'), Buffer.of(0xff), Buffer.from('b"}')]);
+    expect(() => parseJsonLine(line, 0)).toThrow('it is not UTF-8');
   });
 
   test.each(['', '{', '[]', '1', '"text"', 'null', '{"vlaue":1}', '{"partition":-1}', '{"valueBase64":"?"}'])(
