@@ -6,7 +6,7 @@ import { isLogError } from '../errors.ts';
 import { CommandError, messageOf, systemCodeOf, UsageError } from './failure.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { note, Output } from './output.ts';
-import { parseWhole } from './parse.ts';
+import { parseNotEmpty, parseWhole } from './parse.ts';
 
 const defaultDir = './.millrace';
 const defaultPort = 8092;
@@ -24,10 +24,10 @@ export function addDevCommand(program: Command): void {
     .command('dev')
     .summary('run a log on this machine')
     .description('Runs a log in this process and serves it over HTTP, until Ctrl-C. There is no authentication.')
-    .option('--data <dir>', `data folder, made when it is not there (default: ${defaultDir})`)
+    .option('--data <dir>', `data folder, made when it is not there (default: ${defaultDir})`, parseNotEmpty)
     .option('--memory', 'keep everything in memory; it is gone at the end')
     .option('--port <port>', 'port to listen on; 0 takes a free one', parseWhole(0, 65_535), defaultPort)
-    .option('--host <host>', 'address to listen on', '127.0.0.1')
+    .option('--host <host>', 'address to listen on', parseNotEmpty, '127.0.0.1')
     .option('--json', 'when ready, print one line {"url","pid"} on standard output')
     .addHelpText(
       'after',
@@ -102,5 +102,9 @@ function explainListen(error: unknown, { host, port }: DevOptions): unknown {
       cause: error,
     });
   }
-  return new CommandError(`cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error });
+  // The advice for who looks for a log would mislead who runs one.
+  return new CommandError(`cannot listen on ${host}:${port}: ${messageOf(error)}`, {
+    advice: 'Choose an address of this machine with --host, such as 127.0.0.1 or 0.0.0.0, and a port with --port.',
+    cause: error,
+  });
 }

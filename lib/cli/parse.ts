@@ -114,6 +114,12 @@ export function parseConfigEntry(text: string, before: Readonly<Record<string, s
   return { ...before, [text.slice(0, at).trim()]: text.slice(at + 1).trim() };
 }
 
+/** What is empty comes of a variable that is not set, and would be taken for another folder or address than was meant. */
+export function parseNotEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('it is empty');
+  return text;
+}
+
 /** Collects the values of a repeatable option. */
 export function collect(text: string, before: readonly string[] = []): string[] {
   return [...before, text];

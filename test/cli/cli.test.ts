@@ -54,6 +54,8 @@ describe('wrong use', () => {
   test.concurrent.each([
     [['consume'], "missing required argument 'topic'"],
     [['nope'], "unknown command 'nope'"],
+    [['dev', '--memory', '--host', ''], "option '--host <host>' argument '' is invalid. it is empty"],
+    [['dev', '--data', ''], "option '--data <dir>' argument '' is invalid. it is empty"],
     [['consume', 'no pe'], 'topic name "no pe" is not allowed'],
     [['consume', 'orders', '--format', '%y'], '%y is not known'],
     [['dev', '--memory', '--data', 'x'], 'give --data or --memory, not both'],
@@ -101,6 +103,14 @@ describe('failures', () => {
     const port = new URL(env.MILLRACE_ENDPOINT ?? '').port;
     const { exitCode, stderr } = await cli(['dev', '--memory', '--port', port]);
     expect(stderr).toContain(`millrace: port ${port} on 127.0.0.1 is in use`);
+    expect(exitCode).toBe(1);
+  });
+
+  test('an address that is not of this machine is said so, with advice for who runs a log', async () => {
+    // A name that nobody knows (ENOTFOUND) brought the advice to start a log. This one needs no name server.
+    const { exitCode, stderr } = await cli(['dev', '--memory', '--host', '192.0.2.1']);
+    expect(stderr).toContain('millrace: cannot listen on 192.0.2.1:8092: ');
+    expect(stderr).toContain('\n  Choose an address of this machine with --host');
     expect(exitCode).toBe(1);
   });
 
