@@ -71,5 +71,14 @@ function adviceOf(error: unknown): string | undefined {
   if (code === 'ECONNREFUSED' || code === 'ENOTFOUND') {
     return 'Start a log with "millrace dev", or name another one with --endpoint or MILLRACE_ENDPOINT.';
   }
-  return isLogError(error) ? errorTable[error.code][4] : undefined;
+  if (!isLogError(error)) return undefined;
+  const { reason } = (error.details ?? {}) as { readonly reason?: unknown };
+  return (typeof reason === 'string' && adviceByReason.get(reason)) || errorTable[error.code][4];
 }
+
+/** What the client finds out before a log has said anything; the advice of the code is for who has spoken with one. */
+const adviceByReason: ReadonlyMap<string, string> = new Map([
+  ['not-of-a-log', 'Check the address, of --endpoint or MILLRACE_ENDPOINT: something else answers there.'],
+  ['no-credentials', 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.'],
+  ['missing-package', 'With AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and no AWS_PROFILE, it is not needed.'],
+]);

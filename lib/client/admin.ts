@@ -48,7 +48,11 @@ export class Admin {
     options: { readonly partitions?: number; readonly config?: ConfigChanges } & CallSignal = {},
   ): Promise<TopicDescription> {
     const { signal, ...rest } = options;
-    return callJson(this.#transport, 'POST', '/v1/topics', { json: { topic, ...rest }, ...(signal && { signal }) });
+    return callJson(this.#transport, 'POST', '/v1/topics', {
+      json: { topic, ...rest },
+      has: 'partitions',
+      ...(signal && { signal }),
+    });
   }
 
   /** All topics by name, asked for page by page. */
@@ -59,7 +63,7 @@ export class Admin {
         this.#transport,
         'GET',
         '/v1/topics',
-        { query, ...options },
+        { query, has: 'topics', ...options },
       );
       yield* page.topics;
       if (page.next === undefined || page.next === null) return;
@@ -68,7 +72,7 @@ export class Admin {
   }
 
   describeTopic(topic: string, options: CallSignal = {}): Promise<TopicDescription> {
-    return callJson(this.#transport, 'GET', topicPath(topic), options);
+    return callJson(this.#transport, 'GET', topicPath(topic), { has: 'partitions', ...options });
   }
 
   /** Partitions only grow. */
@@ -76,7 +80,7 @@ export class Admin {
     topic: string,
     { signal, ...json }: { readonly partitions?: number; readonly config?: ConfigChanges } & CallSignal,
   ): Promise<TopicDescription> {
-    return callJson(this.#transport, 'PATCH', topicPath(topic), { json, ...(signal && { signal }) });
+    return callJson(this.#transport, 'PATCH', topicPath(topic), { json, has: 'partitions', ...(signal && { signal }) });
   }
 
   /** The topic and its records, at once and for good. */
@@ -100,7 +104,7 @@ export class Admin {
       this.#transport,
       'GET',
       path,
-      { query, ...options },
+      { query, has: 'offset', ...options },
     );
     return {
       offset: found.offset ?? undefined,
@@ -116,7 +120,7 @@ export class Admin {
         this.#transport,
         'GET',
         '/v1/groups',
-        { query, ...options },
+        { query, has: 'groups', ...options },
       );
       yield* page.groups;
       if (page.next === undefined || page.next === null) return;
@@ -126,7 +130,10 @@ export class Admin {
 
   /** Members, and by partition what is committed, the lag and who has it. Throws GROUP_ID_NOT_FOUND. */
   async describeGroup(group: string, options: CallSignal = {}): Promise<GroupDescription> {
-    const plain = await callJson<PlainGroup>(this.#transport, 'GET', groupPath(group), options);
+    const plain = await callJson<PlainGroup>(this.#transport, 'GET', groupPath(group), {
+      has: 'partitions',
+      ...options,
+    });
     return {
       ...plain,
       members: plain.members.map((member) => ({ ...member, instanceId: member.instanceId ?? undefined })),
@@ -148,7 +155,11 @@ export class Admin {
   ): Promise<readonly GroupOffset[]> {
     const json = { ...reset, to: reset.to instanceof Date ? reset.to.getTime() : reset.to };
     const path = groupPath(group, '/offsets/reset');
-    const { offsets } = await callJson<{ offsets: GroupOffset[] }>(this.#transport, 'POST', path, { json, ...options });
+    const { offsets } = await callJson<{ offsets: GroupOffset[] }>(this.#transport, 'POST', path, {
+      json,
+      has: 'offsets',
+      ...options,
+    });
     return offsets;
   }
 

@@ -1,7 +1,7 @@
 /** The calls of the protocol that producer, consumer and admin share, on any transport. */
 
 import { type RandomBytes, randomFraction } from '../clock.ts';
-import { isLogError, LogError } from '../errors.ts';
+import { type ErrorCode, isLogError, LogError } from '../errors.ts';
 import { jsonContentType, problemToError } from '../wire.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
@@ -14,14 +14,29 @@ export const requestTimeoutMsMin = 100;
 export type CallOptions = Pick<TransportRequest, 'query' | 'role' | 'signal'> & {
   readonly json?: unknown;
   readonly timeoutMs?: number;
+  /** A member that the answer of a log has here. */
+  readonly has?: string;
 };
 
-/** Sends JSON, gives the parsed answer. Throws the problem document of a failure as the `LogError` it came from. */
+/**
+ * Sends JSON, gives the parsed answer. Throws the problem document of a failure as the `LogError` it came from; a GET has no
+ * effect, however it fails.
+ */
 export async function callJson<T>(
   transport: Transport,
   method: TransportRequest['method'],
   path: string,
-  { json, timeoutMs = requestTimeoutMs, ...rest }: CallOptions = {},
+  options: CallOptions = {},
+): Promise<T> {
+  const answer = ask<T>(transport, method, path, options);
+  return method === 'GET' ? answer.catch((error: unknown) => Promise.reject(withoutEffect(error))) : answer;
+}
+
+async function ask<T>(
+  transport: Transport,
+  method: TransportRequest['method'],
+  path: string,
+  { json, has, timeoutMs = requestTimeoutMs, ...rest }: CallOptions,
 ): Promise<T> {
   const body = json === undefined ? undefined : Buffer.from(JSON.stringify(json));
   const headers = body === undefined ? {} : { 'content-type': jsonContentType };
@@ -34,7 +49,20 @@ export async function callJson<T>(
     ...rest,
   });
   if (response.status >= 300) throw errorOf(response);
-  return (response.status === 204 ? undefined : parseBody(response)) as T;
+  if (response.status === 204) return undefined as T;
+  const answer = parseBody(response);
+  if (has !== undefined && !(typeof answer === 'object' && answer !== null && has in answer)) {
+    throw notOfALog(response, `${has} is not in its answer`);
+  }
+  return answer as T;
+}
+
+/** What stands at the endpoint is another server, or a page of something before the log. */
+function notOfALog({ status }: TransportResponse, why: string, cause?: unknown): LogError {
+  return new LogError<ErrorCode>('UNKNOWN_SERVER_ERROR', `what answered with status ${status} is no log: ${why}`, {
+    details: { reason: 'not-of-a-log' },
+    cause,
+  });
 }
 
 /** The failure that an answer tells of. */
@@ -66,7 +94,11 @@ function foreignError(document: unknown, status: number): LogError {
   const { message, Message } = (document ?? {}) as { readonly message?: unknown; readonly Message?: unknown };
   const reason = typeof message === 'string' ? message : Message;
   const error = problemToError(undefined, status);
-  if (typeof reason !== 'string') return error;
+  if (typeof reason !== 'string') {
+    // Another server knows no path of a log, or sends elsewhere.
+    if (status !== 404 && status !== 405 && status >= 400) return error;
+    return new LogError<ErrorCode>(error.code, error.message, { details: { reason: 'not-of-a-log' } });
+  }
   const { code, effect } = error;
   // API Gateway has no other answer when it could not call the function at this moment.
   return new LogError(code, `${error.message}: ${reason}`, { effect, retriable: error.retriable || status >= 500 });
@@ -76,7 +108,7 @@ export function parseBody(response: TransportResponse): unknown {
   try {
     return JSON.parse(Buffer.from(response.body).toString('utf8'));
   } catch (cause) {
-    throw new LogError('UNKNOWN_SERVER_ERROR', `answer with status ${response.status} is not JSON`, { cause });
+    throw notOfALog(response, 'its answer is not JSON', cause);
   }
 }
 
@@ -101,6 +133,11 @@ export function retryDelayMs(attempt: number, error: LogError, randomBytes: Rand
 /** The same failure, of a request that appends nothing. */
 export function withoutEffect(error: unknown): unknown {
   if (!isLogError(error)) return error;
-  const { code, message, retriable, cause } = error;
-  return new LogError(code, message, { retriable, effect: 'none', cause });
+  const { code, message, retriable, details, cause } = error;
+  return new LogError<ErrorCode>(code, message, {
+    retriable,
+    effect: 'none',
+    cause,
+    ...(details !== undefined && { details }),
+  });
 }

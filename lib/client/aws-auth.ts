@@ -64,7 +64,10 @@ export function credentialSource(given: AwsAuth['credentials'], clock: Clock): C
       if (held !== undefined && leftMs(held) > 0) return held;
       if (isLogError(error)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      throw new LogError('TOPIC_AUTHORIZATION_FAILED', `no AWS credentials to sign with: ${reason}`, { cause: error });
+      throw new LogError('TOPIC_AUTHORIZATION_FAILED', `no AWS credentials to sign with: ${reason}`, {
+        details: { reason: 'no-credentials' },
+        cause: error,
+      });
     } finally {
       asking = undefined;
     }

@@ -13,12 +13,15 @@ const neverSentCodes = new Set([
   'EMFILE',
 ]);
 
+/** OpenSSL's own text has several lines, and names its source. */
+const noTls = 'TLS failed (EPROTO); does it speak http, and not https?';
+
 /** KAFKA_STORAGE_ERROR, with effect `none` when the request cannot have arrived. */
 export function connectionError(endpoint: string, cause: Error): LogError {
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
   if (code !== undefined && neverSentCodes.has(code)) {
     return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} cannot be reached: ${code}`, { cause, effect: 'none' });
   }
-  const reason = cause.message === '' ? (code ?? 'connection lost') : cause.message;
+  const reason = code === 'EPROTO' ? noTls : cause.message || (code ?? 'connection lost');
   return new LogError('KAFKA_STORAGE_ERROR', `${endpoint} gave no answer: ${reason}`, { cause, effect: 'unknown' });
 }

@@ -10,6 +10,9 @@ export function missingPeer(purpose: string, ...packages: readonly string[]): (c
   return (cause) => {
     const isMissing = cause instanceof Error && 'code' in cause && /MODULE_NOT_FOUND$/.test(String(cause.code));
     if (!isMissing) throw cause;
-    throw new LogError('INVALID_REQUEST', `${purpose}, install ${packages.join(' and ')}`, { cause });
+    throw new LogError('INVALID_REQUEST', `${purpose}, install ${packages.join(' and ')}`, {
+      details: { reason: 'missing-package' },
+      cause,
+    });
   };
 }

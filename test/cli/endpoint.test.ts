@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
-import { afterAll, expect, test } from 'vitest';
-import { listenToBodies } from '../client/http-server.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { listen, listenToBodies } from '../client/http-server.ts';
 import { compileCacheDir, runCli } from './run-cli.ts';
 
 afterAll(() => rm(compileCacheDir, { recursive: true, force: true }));
@@ -39,4 +39,43 @@ test('what is no region is wrong use', async () => {
   const { exitCode, stderr } = await runCli(['topics', 'list', '--region', 'Frankfurt']);
   expect(exitCode).toBe(2);
   expect(stderr).toContain('use the name of an AWS region such as eu-central-1');
+});
+
+describe('an address where no log answers', () => {
+  const checkAddress = '  Check the address, of --endpoint or MILLRACE_ENDPOINT: something else answers there.\n';
+
+  // Some were told to be a bug whose details the server's log has, and one was a TypeError.
+  test.each([
+    ['a page', 200, '<html>', 'what answered with status 200 is no log: its answer is not JSON'],
+    ['other JSON', 200, '{"hello":1}', 'what answered with status 200 is no log: topics is not in its answer'],
+    ['a page that is not there', 404, '<html>', 'the server answered with status 404'],
+    ['a page that is elsewhere', 301, '', 'the server answered with status 301'],
+  ])('is told so: %s', async (_, status, body, message) => {
+    const endpoint = await listen((_, response) => response.writeHead(status).end(body));
+    const { exitCode, stdout, stderr } = await runCli(['topics', 'list', '--endpoint', endpoint]);
+    expect(stderr).toContain(`millrace: ${message}\n${checkAddress}  Nothing was changed by the call that failed.`);
+    expect(stdout).toBe('');
+    expect(exitCode).toBe(1);
+  });
+
+  test('may have made something of a request that makes', async () => {
+    const endpoint = await listen((_, response) => response.end('{"hello":1}'));
+    const { stderr } = await runCli(['topics', 'create', 'orders', '--endpoint', endpoint]);
+    expect(stderr).toContain(`is no log: partitions is not in its answer\n${checkAddress}  It cannot be known`);
+  });
+
+  test('because it is of http and not of https', async () => {
+    const endpoint = (await listen(() => {})).replace('http:', 'https:');
+    const { stderr } = await runCli(['topics', 'list', '--endpoint', endpoint]);
+    expect(stderr).toContain(
+      `millrace: ${endpoint} gave no answer: TLS failed (EPROTO); does it speak http, and not https?\n`,
+    );
+  });
+});
+
+test('a command that finds no keys says which', async () => {
+  const none = { ...noKeys, HOME: '/nowhere', AWS_EC2_METADATA_DISABLED: 'true' };
+  const { exitCode, stderr } = await runCli(['topics', 'list', '--region', 'eu-central-1'], none);
+  expect(stderr).toContain('\n  Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.\n');
+  expect(exitCode).toBe(1);
 });
