@@ -183,6 +183,9 @@ export function parseEndpoint(text: string): string {
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     throw new InvalidArgumentError('use a URL such as http://127.0.0.1:8092');
   }
+  if (url.href !== url.origin + url.pathname) {
+    throw new InvalidArgumentError('use a URL without query, fragment and password, which no request would carry');
+  }
   return text.replace(/\/+$/, '');
 }
 

@@ -97,7 +97,11 @@ export function httpTransport(options: HttpTransportOptions): Transport {
 
 function parseEndpoint(endpoint: string | URL): URL {
   const url = URL.parse(String(endpoint));
-  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
+  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) {
+    if (url.href === url.origin + url.pathname) return url;
+    const message = `endpoint ${url.origin}${url.pathname} has a query, a fragment or a password; no request would carry it`;
+    throw new LogError('INVALID_REQUEST', message);
+  }
   throw new LogError(
     'INVALID_REQUEST',
     `endpoint ${JSON.stringify(String(endpoint).slice(0, 200))} is no address; write it like http://127.0.0.1:8092`,

@@ -104,7 +104,7 @@ test('escapes become bytes, and a backslash that escapes nothing stays', () => {
 
 test('an endpoint is an address of HTTP', () => {
   expect(parseEndpoint('http://127.0.0.1:8092/')).toBe('http://127.0.0.1:8092');
-  for (const text of ['', 'localhost:8092', 'ftp://host']) {
+  for (const text of ['', 'localhost:8092', 'ftp://host', 'http://host?x=1', 'http://host/#x', 'http://me:pw@host']) {
     expect(() => parseEndpoint(text), text).toThrow(InvalidArgumentError);
   }
 });

@@ -71,3 +71,12 @@ test('the header of an answer may tell of as many partitions as a fetch may name
 test('what is no address is refused', () => {
   expect(() => httpTransport({ endpoint: 'localhost:8092' })).toThrow(/is no address/);
 });
+
+test.each(['http://host/prod?x=1', 'http://host/prod#x', 'http://me:secret@host/prod'])(
+  'an endpoint with what no request would carry is refused: %s',
+  (endpoint) => {
+    expect(() => httpTransport({ endpoint })).toThrow(
+      'endpoint http://host/prod has a query, a fragment or a password; no request would carry it',
+    );
+  },
+);
