@@ -111,7 +111,11 @@ const pathPatterns = routes.map(({ method, path }) => {
 function refuse(method: string, path: string): never {
   const seen = JSON.stringify(path.slice(0, 200));
   const methods = pathPatterns.filter(({ pattern }) => pattern.test(path)).map((route) => route.method as string);
-  if (methods.length === 0) throw new HttpRefusal(404, `path ${seen} does not exist`);
+  if (methods.length === 0) {
+    // Of an endpoint with a path too many, or of a browser.
+    const hint = path.startsWith('/v1/') ? '' : '; every path begins with /v1/';
+    throw new HttpRefusal(404, `path ${seen} does not exist${hint}`);
+  }
   if (methods.includes('GET')) methods.push('HEAD');
   const allow = methods.join(', ');
   throw new HttpRefusal(405, `method ${method} is not allowed at ${seen}; use ${allow}`, { allow });

@@ -34,6 +34,13 @@ describe('the app', () => {
     expect(answer.json).toMatchObject({ status, code: 'INVALID_REQUEST', effect: 'none', retriable: false });
   });
 
+  it('tells who asks beside the paths of the protocol where they begin', async () => {
+    await using door = openApp();
+    const detail = async (path: string) => (await door.call('GET', path)).json.detail;
+    expect(await detail('/prod/v1/topics')).toBe('path "/prod/v1/topics" does not exist; every path begins with /v1/');
+    expect(await detail('/v1/streams')).toBe('path "/v1/streams" does not exist');
+  });
+
   it.each([
     ['text/html', 406],
     ['application/json;q=0', 406],
