@@ -166,7 +166,9 @@ export function parseQuery(url: string, known: readonly string[]): Readonly<Reco
   if (text === undefined) return noQuery;
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(text)) {
-    if (!known.includes(name)) throw refused(name, `is not known here; use ${known.join(', ') || 'none'}`);
+    if (!known.includes(name)) {
+      throw refused(name, `is not known here; ${known.length > 0 ? `use ${known.join(', ')}` : 'the path takes none'}`);
+    }
     if (given.has(name)) throw refused(name, 'is given more than once');
     given.set(name, value);
   }
@@ -184,7 +186,10 @@ export function readQuery<Schema extends z.ZodType>(call: Call, schema: Schema):
 interface JsonWithSource {
   parse(text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown): unknown;
   rawJSON(source: string): unknown;
+  isRawJSON(value: unknown): boolean;
 }
+
+const jsonWithSource = JSON as unknown as JsonWithSource;
 
 /**
  * A number with so many digits, or such an exponent, may be more than a double holds; JSON.parse alone would round it in
@@ -196,9 +201,10 @@ const longNumber = /[:,[]\s*-?(?:[\d.]{16}|[\d.]{1,15}[eE][+-]?\d{3})/;
 /** JSON.parse, except that numbers a double cannot hold keep their text, so that a record's value is stored as sent. */
 function parseJson(text: string): unknown {
   if (!longNumber.test(text)) return JSON.parse(text);
-  const json = JSON as unknown as JsonWithSource;
-  return json.parse(text, (_key, value, { source }) =>
-    typeof value === 'number' && source !== undefined && String(value) !== source ? json.rawJSON(source) : value,
+  return jsonWithSource.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && source !== undefined && String(value) !== source
+      ? jsonWithSource.rawJSON(source)
+      : value,
   );
 }
 
@@ -219,15 +225,28 @@ function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, root: s
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`));
   const where = (at + path.join('')).replace(/^\./, '') || root;
-  const text = issue?.message ?? 'is wrong';
+  const text = (issue && plainText(issue)) ?? issue?.message ?? 'is wrong';
   throw new LogError(
     'INVALID_REQUEST',
     `${where.slice(0, 120)}${seen(issue?.input)}: ${text.charAt(0).toLowerCase()}${text.slice(1, 300)}`,
   );
 }
 
+/** Where the schema's own words would mislead: it does not know of what is absent, nor of numbers that kept their text. */
+function plainText({ code, input }: z.core.$ZodIssue): string | undefined {
+  if (input === undefined && code === 'invalid_type') return 'it is missing';
+  return rawNumber(input) === undefined ? undefined : 'it is not a number that a double holds';
+}
+
+/** The text of a number that `parseJson` has kept, which is an object otherwise. */
+function rawNumber(input: unknown): string | undefined {
+  return jsonWithSource.isRawJSON(input) ? JSON.stringify(input) : undefined;
+}
+
 /** A number, or a short text; of what is larger its length. What is absent the message tells. */
 function seen(input: unknown): string {
+  const raw = rawNumber(input);
+  if (raw !== undefined) return ` ${raw.slice(0, seenLengthMax)}`;
   if (Array.isArray(input)) return ` of ${input.length} items`;
   if (typeof input === 'string' && input.length > seenLengthMax) return ` of ${input.length} characters`;
   return typeof input === 'number' || typeof input === 'string' ? ` ${JSON.stringify(input)}` : '';

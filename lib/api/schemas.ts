@@ -24,7 +24,10 @@ export const partition = z
 export const offset = z.int().meta({ description: 'Position of a record in its partition' });
 const sequence = z.int().min(0).max(int32Max);
 const timestamp = z.int().min(0).meta({ description: 'Milliseconds since the Unix epoch' });
-const startOffset = z.union([z.int(), z.literal('earliest'), z.literal('latest')]);
+const startOffset = z.union(
+  [z.int(), z.literal('earliest'), z.literal('latest')],
+  'is neither an offset nor earliest nor latest',
+);
 /** 64 bits beyond a safe integer are decimal text. */
 const int64 = z.union([z.int(), z.string().regex(/^-?\d+$/)]);
 
@@ -68,7 +71,10 @@ export const topicsAnswer = z.object({ topics: z.array(topicSummary), next: z.st
 
 // ---- records
 
-const headerValue = z.union([z.string(), z.null(), z.strictObject({ base64: z.string() })]);
+const headerValue = z.union(
+  [z.string(), z.null(), z.strictObject({ base64: z.string() })],
+  'is neither text nor null nor {"base64":"..."}',
+);
 const header = z.tuple([z.string(), headerValue]);
 const jsonValue = z.unknown().meta({ description: 'Text as it is; other JSON as compact text; null is null' });
 
@@ -88,7 +94,9 @@ export const produceBody = z.strictObject({
   producerId: z.int().min(0).optional(),
   producerEpoch: z.int().min(0).max(32767).optional(),
   baseSequences: z
-    .record(z.string().regex(/^(0|[1-9]\d{0,9})$/), sequence)
+    .record(z.string().regex(/^(0|[1-9]\d{0,9})$/), sequence, {
+      error: ({ code }) => (code === 'invalid_key' ? 'is not a partition' : undefined),
+    })
     .optional()
     .meta({ description: 'Sequence of the first record of each partition, by partition' }),
 });

@@ -61,10 +61,21 @@ function checkTimestamps({ minTimestamp, maxTimestamp }: CheckedBatch, config: T
   for (const timestamp of [minTimestamp, maxTimestamp]) {
     // A record without a timestamp is free of the limits.
     if (timestamp === noTimestamp || (timestamp >= earliest && timestamp <= latest)) continue;
+    // Without a limit on one side, which JSON could not tell either.
+    const bounds = [
+      ...(Number.isFinite(earliest) ? [`from ${earliest}`] : []),
+      ...(Number.isFinite(latest) ? [`up to ${latest}`] : []),
+    ].join(' ');
     throw new LogError(
       'INVALID_TIMESTAMP',
-      `timestamp ${timestamp} is out of range, the topic takes ${earliest} to ${latest} (now is ${nowMs})`,
-      { details: { timestamp, earliest, latest } },
+      `timestamp ${timestamp} is out of range, the topic takes those ${bounds} (now is ${nowMs})`,
+      {
+        details: {
+          timestamp,
+          ...(Number.isFinite(earliest) && { earliest }),
+          ...(Number.isFinite(latest) && { latest }),
+        },
+      },
     );
   }
 }

@@ -198,12 +198,12 @@ describe('the app', () => {
   it.each(routes)('refuses a query parameter that $method $path does not have', async ({ method, path, query }) => {
     await using door = openApp();
     const target = path.replace(':topic', 'orders').replace(':partition', '0').replace(':group', 'billing');
-    const known = query?.join(', ') ?? 'none';
+    const hint = query === undefined ? 'the path takes none' : `use ${query.join(', ')}`;
     for (const given of ['?surprise=1', '?offset=0&surprise=']) {
       const { json } = await door.call(method, target + given);
       expect(json).toMatchObject({ status: 400, code: 'INVALID_REQUEST', effect: 'none' });
-      expect(json.detail).toMatch(/^query parameter "(surprise|offset)" is not known here; use /);
-      expect(json.detail).toContain(`; use ${known}`);
+      expect(json.detail).toMatch(/^query parameter "(surprise|offset)" is not known here; /);
+      expect(json.detail.endsWith(`; ${hint}`)).toBe(true);
     }
   });
 

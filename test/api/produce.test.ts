@@ -214,12 +214,28 @@ describe('produce of JSON records', () => {
           ],
         },
       ],
-      'records[1].headers[1][1] 1: invalid input',
+      'records[1].headers[1][1] 1: is neither text nor null nor {"base64":"..."}',
     ],
     [[], 'records of 0 items: too small: expected array to have >=1 items'],
   ])('says where %j is wrong', async (wrong, detail) => {
     await using door = await openOrders();
     expect((await door.call('POST', records, { records: wrong })).json.detail).toBe(detail);
+  });
+
+  // Numbers that a double does not hold were told to be objects.
+  it.each([
+    ['{}', 'records: it is missing'],
+    [
+      '{"records":[{"partition":12345678901234567890}]}',
+      'records[0].partition 12345678901234567890: it is not a number that a double holds',
+    ],
+    ['{"records":[{}],"producerEpoch":1e400}', 'producerEpoch 1e400: it is not a number that a double holds'],
+    ['{"records":[{}],"baseSequences":{"a":0}}', 'baseSequences.a "a": is not a partition'],
+  ])('says what is wrong with %s', async (body, detail) => {
+    await using door = await openOrders();
+    const headers = { 'content-type': 'application/json' };
+    const response = await door.fetch(records, { method: 'POST', body, headers });
+    expect(await response.json()).toMatchObject({ status: 400, code: 'INVALID_REQUEST', detail });
   });
 
   it('refuses a value nested so deep that writing it would exhaust the stack', async () => {

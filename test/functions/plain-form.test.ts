@@ -102,7 +102,7 @@ test('a wrong member is named, and none is dropped in silence', async () => {
   expect(await refusal('fetch', { topic: 'orders', partition: 0, partitions: [] })).toMatch(/^INVALID_REQUEST/);
   expect(await refusal('topics', { action: 'alter', topic: 'orders', config: {}, force: true })).toMatch(/force/);
   expect(await refusal('topics', { action: 'list', limit: 0 })).toMatch(/^INVALID_REQUEST: limit/);
-  const notKnown = /^INVALID_REQUEST: query parameter "topic" is not known here; use none/;
+  const notKnown = /^INVALID_REQUEST: query parameter "topic" is not known here; the path takes none/;
   const ofGroup = { group: 'billing', topic: 'orders' };
   await functions.invoke('group', {
     action: 'commit',

@@ -22,14 +22,21 @@ describe('timestamps', () => {
       const refused = () => prepare(batchOf({ timestamps: [nowMs, timestamp, nowMs] }), limits);
       expect(refused).toThrow(expect.objectContaining({ code: 'INVALID_TIMESTAMP', effect: 'none' }));
       expect(refused).toThrow(
-        `timestamp ${timestamp} is out of range, the topic takes ${nowMs - 1000} to ${nowMs + 500}`,
+        `timestamp ${timestamp} is out of range, the topic takes those from ${nowMs - 1000} up to ${nowMs + 500}`,
       );
     }
   });
 
   test('have no limit in the past and one hour in the future unless the topic says so', () => {
     expect(prepare(batchOf({ timestamps: [0, nowMs + hourMs] })).maxTimestamp).toBe(nowMs + hourMs);
-    expect(() => prepare(batchOf({ timestamps: [nowMs + hourMs + 1] }))).toThrow(/out of range/);
+    const timestamp = nowMs + hourMs + 1;
+    // It said -Infinity, and null in its details.
+    expect(() => prepare(batchOf({ timestamps: [timestamp] }))).toThrow(
+      expect.objectContaining({
+        message: `timestamp ${timestamp} is out of range, the topic takes those up to ${nowMs + hourMs} (now is ${nowMs})`,
+        details: { timestamp, latest: nowMs + hourMs },
+      }),
+    );
   });
 
   test('of -1 mean none, and are free of the limits', () => {
