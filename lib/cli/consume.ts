@@ -113,14 +113,15 @@ async function consume(
 ): Promise<void> {
   const { partition: list, from = { kind: 'earliest' }, follow = false, max = Number.POSITIVE_INFINITY } = options;
   const output = new Output(process.stdout, () => interrupt.abort());
-  const description = await log.admin.describeTopic(topic, { signal: interrupt.signal });
+  const { signal } = interrupt;
+  const description = await log.admin.describeTopic(topic, { signal });
   const partitions = choosePartitions(description, list);
-  const starts = await startOffsets(log, partitions, topic, from);
+  const starts = await startOffsets(log, partitions, topic, from, { signal });
   const consumer = log.consumer(topic, {
     from: { offsets: Object.fromEntries(starts) },
     ...(list !== undefined && { partitions: list }),
     follow,
-    signal: interrupt.signal,
+    signal,
   });
   const progress = new ProgressLine({
     label: 'consumed',
@@ -145,7 +146,7 @@ async function consume(
     await output.flush();
   }
   if (output.isClosed) return;
-  if (interrupt.signal.aborted || recordCount >= max) {
+  if (signal.aborted || recordCount >= max) {
     for (const { partition } of partitions) {
       const next = consumer.position(partition) ?? starts.get(partition);
       note(`partition ${partition}: next offset ${next}`);

@@ -1,5 +1,6 @@
 /** From what was asked for (`--partition`, `--from`, `--at`) to offsets of a topic as it is now. */
 
+import type { CallSignal } from '../client/admin.ts';
 import type { Millrace, TopicDescription } from '../client/index.ts';
 import type { ListOffsetsResult } from '../log.ts';
 import { CommandError } from './failure.ts';
@@ -29,13 +30,15 @@ export async function listOffsetsAt(
   partitions: readonly PartitionBounds[],
   topic: string,
   place: Place,
+  options: CallSignal = {},
 ): Promise<ListOffsetsResult[]> {
   const at = place.kind === 'time' ? place.timestamp : place.kind;
   if (at === 'offset' || at === 'last') throw new TypeError(`${at} is no place to list offsets at`);
   const found: ListOffsetsResult[] = [];
   for (let start = 0; start < partitions.length; start += lookupsInFlightMax) {
     const group = partitions.slice(start, start + lookupsInFlightMax);
-    found.push(...(await Promise.all(group.map(({ partition }) => log.admin.listOffsets(topic, partition, at)))));
+    const asked = group.map(({ partition }) => log.admin.listOffsets(topic, partition, at, options));
+    found.push(...(await Promise.all(asked)));
   }
   return found;
 }
@@ -46,9 +49,10 @@ export async function startOffsets(
   partitions: readonly PartitionBounds[],
   topic: string,
   place: Place,
+  options: CallSignal,
 ): Promise<Map<number, number>> {
   if (place.kind === 'time' || place.kind === 'max') {
-    const found = await listOffsetsAt(log, partitions, topic, place);
+    const found = await listOffsetsAt(log, partitions, topic, place, options);
     return new Map(
       partitions.map(({ partition, highWatermark }, index) => [partition, found[index]?.offset ?? highWatermark]),
     );

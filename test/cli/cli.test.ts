@@ -4,6 +4,7 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { listen } from '../client/http-server.ts';
 import { compileCacheDir, type RunningCli, runCli, startCli } from './run-cli.ts';
 
 let dev: RunningCli;
@@ -293,6 +294,23 @@ describe('an end before the end', () => {
     expect(stdout.split('\n')).toHaveLength(3);
     expect(stderr).toBe('partition 0: next offset 2\n');
     expect(exitCode).toBe(0);
+  });
+
+  test('Ctrl-C ends a consumer that looks for where to begin', async () => {
+    // The look-up of offsets did not hear of it, and ended after its 30 s.
+    let asked = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const partitions = [{ partition: 0, logStartOffset: 0, highWatermark: 1 }];
+    const endpoint = await listen((request, response) => {
+      if (request.url?.includes('/offsets?') === true) asked();
+      else response.end(JSON.stringify({ topic: 'orders', partitions }));
+    });
+    const consumer = startCli(['consume', 'orders', '--from', '-1h', '--endpoint', endpoint]);
+    await isAsked;
+    consumer.child.kill('SIGINT');
+    expect(await consumer.done).toEqual({ exitCode: 1, stdout: '', stderr: 'millrace: interrupted\n' });
   });
 
   test('an interrupted producer stores what it took, and says how far it came', async () => {
