@@ -24,30 +24,34 @@ export function addTopicsCommand(program: Command): void {
     .command('topics')
     .summary('create, list, describe, alter, delete topics')
     .description('Creates, lists, describes, alters and deletes topics.');
-  topics.addHelpText(
-    'after',
-    `
-Examples:
-  millrace topics create orders --partitions 6 --config max.message.bytes=2000000
-  millrace topics alter orders --config message.timestamp.type=LogAppendTime --unset max.message.bytes
-  millrace topics list --json | jq -r '.topics[].topic'`,
-  );
+  const create = 'create orders --partitions 6 --config max.message.bytes=2000000';
+  const list = "list --json | jq -r '.topics[].topic'";
+  const alter = 'alter orders --config message.timestamp.type=LogAppendTime --unset max.message.bytes';
+  topics.addHelpText('after', examples(create, alter, list));
 
   leaf(topics, 'create <topic>', 'create a topic')
     .option('--partitions <count>', 'how many partitions (default: what the log decides)', parsePartitionCount)
     .option('--config <key=value>', 'set a config key; can be repeated', parseConfigEntry)
+    .addHelpText('after', examples('create orders', create))
     .action(createTopic);
-  leaf(topics, 'list', 'list the topics').action(listTopics);
-  leaf(topics, 'describe <topic>', 'show config and partitions of a topic').action(describeTopic);
+  leaf(topics, 'list', 'list the topics').addHelpText('after', examples('list', list)).action(listTopics);
+  leaf(topics, 'describe <topic>', 'show config and partitions of a topic')
+    .addHelpText('after', examples('describe orders', "describe orders --json | jq '.partitions[].highWatermark'"))
+    .action(describeTopic);
   leaf(topics, 'alter <topic>', 'change config, or add partitions')
     .option('--partitions <count>', 'new partition count; partitions are never removed', parsePartitionCount)
     .option('--config <key=value>', 'set a config key; can be repeated', parseConfigEntry)
     .option('--unset <key>', 'set a config key back to its default; can be repeated', collect)
+    .addHelpText('after', examples('alter orders --partitions 12', alter))
     .action(alterTopic);
   leaf(topics, 'delete <topic>', 'delete a topic and all of its records')
     .option('--yes', 'do not ask')
+    .addHelpText('after', examples('delete orders', 'delete orders --yes --json'))
     .action(deleteTopic);
 }
+
+const examples = (...lines: readonly string[]) =>
+  ['', 'Examples:', ...lines.map((line) => `  millrace topics ${line}`)].join('\n');
 
 function leaf(topics: Command, nameAndArguments: string, summary: string): Command {
   const [name = '', argument] = nameAndArguments.split(' ');

@@ -77,6 +77,12 @@ describe('failures', () => {
     expect((await cli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+/);
   });
 
+  test.each(['create', 'list', 'describe', 'alter', 'delete'])('help of topics %s has examples', async (name) => {
+    const { exitCode, stdout } = await cli(['topics', name, '--help']);
+    expect(stdout).toContain(`\nExamples:\n  millrace topics ${name}`);
+    expect(exitCode).toBe(0);
+  });
+
   test('an unknown topic exits with 1, the advice and the effect, and no stack', async () => {
     const { exitCode, stdout, stderr } = await cli(['consume', 'nowhere']);
     expect(stderr).toBe(
