@@ -5,6 +5,7 @@
 
 import type { Clock } from '../clock.ts';
 import type { GroupId, MemberId, TopicName } from '../ids.ts';
+import { formatFailure } from './format.ts';
 import { GroupRecorder } from './group-recorder.ts';
 import { Membership } from './membership.ts';
 import type { Caller, Recorder } from './recorder.ts';
@@ -70,7 +71,7 @@ export async function drainGroup(
   // Whatever became of it: until its members have left, or their sessions are over, a group cannot be deleted.
   for (const member of came) {
     const { outcome } = await member.leave(false);
-    if (outcome.kind !== 'ok') wrong.push(`a member could not leave group ${groupId}: ${JSON.stringify(outcome)}`);
+    if (outcome.kind !== 'ok') wrong.push(`a member could not leave group ${groupId}: ${formatFailure(outcome)}`);
   }
   return wrong;
 }
@@ -106,7 +107,7 @@ async function readAndCommit(
     const [commit] = await groups.commitOffsets(caller, group, { memberId, memberEpoch }, [offset]);
     if (!isAtEnd) wrong.push(`${topic}/${partition} was not read to its end by group ${group}`);
     if (commit?.outcome.kind !== 'ok') {
-      wrong.push(`a member could not commit ${topic}/${partition} of its own: ${JSON.stringify(commit?.outcome)}`);
+      wrong.push(`a member could not commit ${topic}/${partition} of its own: ${formatFailure(commit?.outcome)}`);
     }
   }
   return wrong;

@@ -56,6 +56,11 @@ function answered({ outcome }: Operation): string {
   );
 }
 
+/** Of what should have succeeded; undefined: it was not done at all. */
+export function formatFailure(outcome: Outcome<object> | undefined): string {
+  return outcome === undefined || outcome.kind === 'ok' ? 'it was not done' : failure(outcome);
+}
+
 function failure(outcome: Exclude<Outcome<object>, { kind: 'ok' }>): string {
   return outcome.kind === 'bug' ? outcome.detail : `${outcome.kind} ${outcome.code}`;
 }

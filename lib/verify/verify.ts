@@ -15,6 +15,7 @@ import { checkHistory, type FoundViolation } from './checker.ts';
 import type { Client, ClientDeps, Workload } from './client.ts';
 import { drainGroup } from './drain-group.ts';
 import { type Evidence, evidenceOf, missingOf } from './evidence.ts';
+import { formatFailure } from './format.ts';
 import { answerOf, type History, type TopicLife } from './history.ts';
 import { createInstants } from './instants.ts';
 import { Member } from './members.ts';
@@ -319,7 +320,7 @@ async function readEverything(
     for (const { topic, partition } of wanted) {
       const [last] = mayGoOn() ? await readToTheEnd(recorder, auditor, topic, partition, `to the end ${attempt}`) : [];
       if (last?.outcome.kind === 'ok') continue;
-      unread.push({ topic, partition, why: last === undefined ? 'there was no time' : JSON.stringify(last.outcome) });
+      unread.push({ topic, partition, why: last === undefined ? 'there was no time' : formatFailure(last.outcome) });
     }
     if (unread.length === 0 || attempt === readsMax || !mayGoOn()) return unread;
     wanted = unread;
