@@ -1,5 +1,6 @@
 /** What a caller may give to `send`, and the record it becomes. */
 
+import { isUint8Array } from 'node:util/types';
 import { LogError } from '../errors.ts';
 import type { Record } from '../record/record.ts';
 
@@ -24,15 +25,18 @@ export function toRecord(sent: ProducerRecord, nowMs: number): Record {
     throw new LogError('INVALID_REQUEST', `partition is ${partition}, allowed is a whole number from 0 on`);
   }
   return {
-    key: toBytes(sent.key),
-    value: toBytes(sent.value),
-    headers: sent.headers?.map(([name, value]) => [name, toBytes(value)] as const) ?? [],
+    key: toBytes(sent.key, 'key'),
+    value: toBytes(sent.value, 'value'),
+    headers: sent.headers?.map(([name, value]) => [name, toBytes(value, `header ${name}`)] as const) ?? [],
     timestamp,
   };
 }
 
-function toBytes(value: string | Uint8Array | null | undefined): Uint8Array | null {
+function toBytes(value: string | Uint8Array | null | undefined, what: string): Uint8Array | null {
   if (value === undefined || value === null) return null;
+  if (typeof value === 'string') return Buffer.from(value);
   // Always a copy, since the caller may use its buffer again while the record waits.
-  return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value);
+  if (isUint8Array(value)) return Buffer.from(value);
+  // Only who writes no TypeScript gets here.
+  throw new LogError('INVALID_REQUEST', `${what} is of type ${typeof value}, allowed are text, bytes and null`);
 }

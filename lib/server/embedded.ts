@@ -2,6 +2,7 @@
 
 import { systemClock, systemRandomBytes } from '../clock.ts';
 import { createLog } from '../create-log.ts';
+import { LogError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { openDataFolder } from '../store/data-folder.ts';
 import { openSqliteMetadataStore } from '../store/metadata-store-sqlite.ts';
@@ -10,13 +11,17 @@ import { createMemoryObjectStore } from '../store/object-store-memory.ts';
 
 export type EmbeddedLogOptions = { readonly dir: string } | { readonly memory: true };
 
-/** Throws KAFKA_STORAGE_ERROR when another process has the folder, or it is of a newer format. */
+/** Throws KAFKA_STORAGE_ERROR when another process has the folder, or it is of a newer format; INVALID_REQUEST without `dir`. */
 export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Log> {
   const clock = systemClock;
   const randomBytes = systemRandomBytes;
   if ('memory' in options) {
     const objectStore = createMemoryObjectStore({ clock, randomBytes });
     return createLog({ objectStore, metadataStore: openSqliteMetadataStore(':memory:'), clock, randomBytes });
+  }
+  if (typeof options.dir !== 'string' || options.dir === '') {
+    // As of a variable that is not set; the empty text would be the current folder.
+    throw new LogError('INVALID_REQUEST', 'dir names no folder; give one, or memory: true');
   }
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {

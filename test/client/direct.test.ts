@@ -22,6 +22,14 @@ test('a log in a folder is there when it is opened again', async () => {
   }
 });
 
+test.each([{}, { dir: '' }, { dir: undefined }])('%j names no folder, and not the current one', async (options) => {
+  await expect(openMillrace(options as { dir: string })).rejects.toMatchObject({
+    code: 'INVALID_REQUEST',
+    effect: 'none',
+    message: 'dir names no folder; give one, or memory: true',
+  });
+});
+
 test('an environment without stores gives the other doors, and one with half of them is told', async () => {
   await using log = await fromEnvironment({ MILLRACE_ENDPOINT: 'http://127.0.0.1:1' });
   await expect(log.admin.describeTopic('orders')).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR' });

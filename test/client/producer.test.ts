@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { isLogError, LogError } from '../../lib/client/index.ts';
+import { isLogError, LogError, type ProducerRecord } from '../../lib/client/index.ts';
 import { Millrace } from '../../lib/client/millrace.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -101,6 +101,22 @@ describe.each(doors)('a producer over %s', (door) => {
 });
 
 describe('a producer', () => {
+  // Without TypeScript an object met a riddle of Node's, and what is no Uint8Array lost bytes: a Uint16Array half of them.
+  test.each([
+    [{ value: { total: 12 } }, 'value is of type object'],
+    [{ value: Uint16Array.of(300) }, 'value is of type object'],
+    [{ key: 7, value: 'a' }, 'key is of type number'],
+    [{ value: 'a', headers: [['source', true]] }, 'header source is of type boolean'],
+  ])('refuses %j, which is neither text nor bytes', async (sent, message) => {
+    const client = await openClient('direct');
+    await client.admin.createTopic('orders', { partitions: 1 });
+    await expect(client.producer('orders').send(sent as unknown as ProducerRecord)).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+      effect: 'none',
+      message: `${message}, allowed are text, bytes and null`,
+    });
+  });
+
   test('heals the sequences when the log refuses a batch in the middle for good', async () => {
     let produceCount = 0;
     const refuseThird = aroundProduce((send, request) => {
