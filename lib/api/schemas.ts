@@ -169,7 +169,8 @@ export const problemMembers = {
   effect: z.enum(['none', 'unknown']),
   details: z.record(z.string(), z.unknown()).optional(),
 };
-export const problemAnswer = z.object(problemMembers);
+/** Where all of it fails, `results` or `partitions` stand beside the members of the first failure. */
+export const problemAnswer = z.looseObject(problemMembers);
 const failedEntry = z.object({ partition, ...problemMembers });
 
 export const produceAnswer = z.object({

@@ -263,6 +263,23 @@ describe('the OpenAPI document', () => {
     }
   });
 
+  // Its problem had no room for the results beside it, so that clients made of it refused such an answer.
+  it('describes a problem with the entries of those that failed', async () => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders' });
+    const { components } = openapiDocument() as { components: { schemas: { Problem: z.core.JSONSchema.JSONSchema } } };
+    const problem = z.fromJSONSchema(components.schemas.Problem);
+    for (const [path, body] of [
+      ['/v1/topics/orders/records', { records: [{ value: 'v', partition: 9 }] }],
+      ['/v1/topics/orders/fetch', { partitions: [{ partition: 9, offset: 0 }] }],
+      ['/v1/groups/billing/offsets', { offsets: [{ topic: 'orders', partition: 9, offset: 0 }] }],
+    ] as const) {
+      const { status, json } = await door.call('POST', path, body);
+      expect(status).toBe(404);
+      expect(problem.parse(json)).toEqual(json);
+    }
+  });
+
   it('refers to nothing that is not in it', async () => {
     const text = JSON.stringify(openapiDocument());
     for (const [, pointer] of text.matchAll(/"\$ref":"#\/([^"]+)"/g)) {
