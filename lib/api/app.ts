@@ -9,9 +9,17 @@ import { eventStreamKeepAliveMs, eventStreamMsMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { WaitingLine } from '../waiting-line.ts';
 import { type Answer, toResponse } from './answer.ts';
-import { type ApiDeps, type AskedRequest, type Carriage, type Handler, parseQuery, type RequestLine } from './http.ts';
+import {
+  type ApiDeps,
+  type AskedRequest,
+  type Carriage,
+  checkNoBody,
+  type Handler,
+  parseQuery,
+  type RequestLine,
+} from './http.ts';
 import { HttpRefusal, type OnError, problemAnswer, problemOf } from './problem.ts';
-import { type Route, routes } from './routes.ts';
+import { type Route, readsBody, routes } from './routes.ts';
 
 /** What a request line of the log says about a finished request. */
 export interface FinishedRequest extends RequestLine {
@@ -72,6 +80,7 @@ export function createApp(options: AppOptions): App {
     try {
       if (route !== undefined) checkIsServed(route.api, options.apis);
       const query = route === undefined ? {} : parseQuery(request.url, route.query ?? []);
+      if (route !== undefined && !readsBody(route)) await checkNoBody({ request, carriage: c.env });
       answer = await handle(deps, { request, carriage: c.env, param, query, line });
     } catch (error) {
       const headers = error instanceof HttpRefusal ? error.headers : undefined;

@@ -104,6 +104,19 @@ export async function readBody(call: Call, contentType: string, bytesMax = reque
   return body;
 }
 
+const noBytes = new Uint8Array();
+
+/**
+ * For paths that read none: a body would be lost in silence, and a delete of some partitions be one of the topic.
+ * INVALID_REQUEST for one that holds more than `{}`.
+ */
+export async function checkNoBody({ request, carriage }: Pick<Call, 'request' | 'carriage'>): Promise<void> {
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  const body = carriage.body ?? (isRead ? noBytes : new Uint8Array(await request.arrayBuffer()));
+  if (body.byteLength === 0 || (body.byteLength === 2 && utf8.decode(body) === '{}')) return;
+  throw new LogError('INVALID_REQUEST', `a body of ${body.byteLength} bytes came; the path reads none`);
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 export async function readJson<Schema extends z.ZodType>(

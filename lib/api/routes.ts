@@ -29,6 +29,10 @@ export interface Route {
   readonly handle: Handler;
 }
 
+export function readsBody({ api, method }: Pick<Route, 'api' | 'method'>): boolean {
+  return (method === 'POST' || method === 'PATCH') && api !== 'createProducer';
+}
+
 const listOffsets: Handler = async ({ log }, call) => {
   const topic = topicOf(call);
   const partition = partitionOf(call);

@@ -5,10 +5,10 @@ import * as z from 'zod';
 import type { FinishedRequest } from '../../lib/api/app.ts';
 import { type Call, readJson } from '../../lib/api/http.ts';
 import { openapiDocument, operations } from '../../lib/api/openapi.ts';
-import { routes } from '../../lib/api/routes.ts';
+import { readsBody, routes } from '../../lib/api/routes.ts';
 import { errorTable, LogError } from '../../lib/errors.ts';
 import { otherRequestBytesMax } from '../../lib/limits.ts';
-import { openApp, openLog } from './harness.ts';
+import { openApp, openLog, openServer } from './harness.ts';
 
 const protocol = readFileSync(join(import.meta.dirname, '../../lib/api/PROTOCOL.md'), 'utf8');
 
@@ -205,6 +205,29 @@ describe('the app', () => {
       expect(json.detail).toMatch(/^query parameter "(surprise|offset)" is not known here; /);
       expect(json.detail.endsWith(`; ${hint}`)).toBe(true);
     }
+  });
+
+  // `DELETE /v1/topics/orders` with `{"partitions":[3]}` deleted the topic.
+  it('refuses a body where none is read, and does nothing', async () => {
+    for (const open of [openApp, openServer]) {
+      await using door = await open();
+      await door.call('POST', '/v1/topics', { topic: 'orders' });
+      for (const [method, path, body] of [
+        ['DELETE', '/v1/topics/orders', { partitions: [3] }],
+        ['DELETE', '/v1/groups/billing', { topic: 'orders' }],
+        ['POST', '/v1/producers', { transactionalId: 'a' }],
+      ] as const) {
+        const { json } = await door.call(method, path, body);
+        expect(json).toMatchObject({ status: 400, code: 'INVALID_REQUEST', effect: 'none' });
+        expect(json.detail).toBe(`a body of ${JSON.stringify(body).length} bytes came; the path reads none`);
+      }
+      expect((await door.call('POST', '/v1/producers', {})).json).toEqual({ producerId: 0, producerEpoch: 0 });
+      expect((await door.call('DELETE', '/v1/topics/orders')).status).toBe(204);
+    }
+  });
+
+  it('reads a body where the OpenAPI document has one, and nowhere else', () => {
+    for (const route of routes) expect(readsBody(route), route.api).toBe(operations[route.api]?.body !== undefined);
   });
 
   it('does nothing of what a request asks for that it refuses for its query', async () => {
