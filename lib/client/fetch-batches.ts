@@ -57,10 +57,11 @@ export async function fetchBatches(
     timeoutMs: requestTimeoutMs + maxWaitMs,
     signal,
   });
+  // Where all of them failed it says more than the header, which has but their codes.
+  const failures = response.status < 300 ? undefined : failuresOf(response);
+  if (failures !== undefined) return failures;
   const watermarks = response.header(partitionsHeader);
   if (watermarks === undefined) {
-    const failures = response.status < 300 ? undefined : failuresOf(response);
-    if (failures !== undefined) return failures;
     throw response.status < 300
       ? new LogError('UNKNOWN_SERVER_ERROR', `answer has no header ${partitionsHeader}`)
       : errorOf(response);
@@ -70,9 +71,11 @@ export async function fetchBatches(
   return parsePartitions(watermarks).map(({ partition, nextOffset, highWatermark, logStartOffset, code }) => {
     const offset = offsetOf.get(partition) ?? nextOffset;
     if (code !== undefined) {
-      const message = `partition ${partition} of topic ${topic}, offset ${offset}: ${code} (log start offset ${logStartOffset}, high watermark ${highWatermark})`;
+      // What is not known is -1.
+      const bounds = highWatermark < 0 ? '' : ` (log start offset ${logStartOffset}, high watermark ${highWatermark})`;
+      const message = `partition ${partition} of topic ${topic}, offset ${offset}: ${code}${bounds}`;
       const details = { partition, offset, logStartOffset, highWatermark };
-      return { partition, error: new LogError<ErrorCode>(code, message, { details }) };
+      return { partition, error: new LogError<ErrorCode>(code, message, { details, effect: 'none' }) };
     }
     const batches = (batchesOf.get(partition) ?? []).map(({ batch }) => batch);
     return { partition, offset, batches, nextOffset, highWatermark };

@@ -166,7 +166,7 @@ export class GroupFetcher {
     one.failingSinceMs ??= nowMs;
     // Of a topic that was deleted the group hears within a minute.
     if (error.retriable && nowMs - one.failingSinceMs < failingMsMax) return error;
-    throw new LogError<ErrorCode>(error.code, error.message, { retriable: false, cause: error });
+    throw new LogError<ErrorCode>(error.code, error.message, { retriable: false, effect: 'none', cause: error });
   }
 
   /** Where `from` begins. */

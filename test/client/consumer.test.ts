@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { LogError, type Millrace } from '../../lib/client/index.ts';
+import { type GroupConsumerOptions, LogError, type Millrace } from '../../lib/client/index.ts';
 import { logLimits, type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { errorToProblem, partitionsHeader } from '../../lib/wire.ts';
 import { seededRandom } from '../support/random.ts';
 import { fillDensely } from './dense-records.ts';
 import { doors, hurriedClock, openClient, readAll } from './doors.ts';
@@ -370,6 +371,35 @@ describe('a consumer', () => {
     expect(begins).toEqual(Array.from({ length: 40 }, (_, partition) => (partition < 30 ? 1 : 0)));
     expect(underWayMax).toBe(16);
     expect(count).toBe(41);
+  });
+
+  // It went by the header, which has but a code: it tried again for as long as that of another failure might pass, and
+  // ended with watermarks of -1 in place of the reason.
+  test.each([{}, { group: 'billing' }])('tells the reason that the log gives, at once: %j', async (options) => {
+    let fetchCount = 0;
+    const refuse = aroundFetch(async () => {
+      fetchCount += 1;
+      const reason = new LogError('KAFKA_STORAGE_ERROR', 'stored batch at offset 0 is damaged', {
+        retriable: false,
+        effect: 'none',
+      });
+      const problem = errorToProblem(reason);
+      const body = Buffer.from(JSON.stringify({ ...problem, partitions: [{ partition: 0, ...problem }] }));
+      const header = (name: string) => (name === partitionsHeader ? '0:-1:-1:-1:KAFKA_STORAGE_ERROR' : undefined);
+      return { status: 503, header, body };
+    });
+    const client = await openClient('direct', refuse);
+    await fill(client, { partitions: 1, count: 3 });
+    const reading = client
+      .consumer('orders', { ...options, follow: false } as GroupConsumerOptions)
+      [Symbol.asyncIterator]();
+    await expect(reading.next()).rejects.toMatchObject({
+      code: 'KAFKA_STORAGE_ERROR',
+      message: 'stored batch at offset 0 is damaged',
+      retriable: false,
+      effect: 'none',
+    });
+    expect(fetchCount).toBe(1);
   });
 
   test('refuses a batch that was damaged on the way', async () => {
