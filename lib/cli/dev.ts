@@ -43,19 +43,24 @@ Examples:
 async function runDev(options: DevOptions): Promise<void> {
   if (options.memory && options.data !== undefined) throw new UsageError('give --data or --memory, not both');
   // Loaded here: the other commands start faster without the server.
-  const [{ openEmbeddedLog }, { startServer }] = await Promise.all([
+  const [{ openEmbeddedLog }, { startServer }, { jsonLogger }] = await Promise.all([
     import('../server/embedded.ts'),
     import('../server/server.ts'),
+    import('../server/logger.ts'),
   ]);
+  // What somebody has to act on; a line for each request would drown it.
+  const logger = { ...jsonLogger(), info: () => {} };
   const dir = resolve(options.data ?? defaultDir);
   await untilInterrupted(async ({ signal }) => {
     const log = await openEmbeddedLog(options.memory ? { memory: true } : { dir }).catch((error: unknown) => {
       throw explainOpen(error, dir);
     });
     try {
-      const server = await startServer({ log, port: options.port, host: options.host }).catch((error: unknown) => {
-        throw explainListen(error, options);
-      });
+      const server = await startServer({ log, port: options.port, host: options.host, logger }).catch(
+        (error: unknown) => {
+          throw explainListen(error, options);
+        },
+      );
       try {
         note(welcome(server.url, options.memory ? 'in memory' : `data in ${dir}`));
         if (options.json) {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -139,6 +139,36 @@ describe('failures', () => {
     second.child.kill('SIGINT');
     expect((await second.done).exitCode).toBe(0);
   });
+});
+
+// Nothing was written: who was told that the server's log has the details looked for it in vain.
+test('a server tells of what somebody has to act on, one JSON object a line', async () => {
+  const data = join(dir, 'damaged');
+  const server = startCli(['dev', '--port', '0', '--json', '--data', data]);
+  const endpoint = await urlOf(server);
+  await cli(['topics', 'create', 'orders', '--endpoint', endpoint]);
+  await cli(['produce', 'orders', '--endpoint', endpoint], 'a value to find\n');
+  const volume = join(data, 'volumes', '0000000001.vol');
+  const at = (await readFile(volume)).indexOf('a value to find');
+  const file = await open(volume, 'r+');
+  await file.write('A', at);
+  await file.close();
+
+  const read = await cli(['consume', 'orders', '--endpoint', endpoint]);
+  expect(read.stderr).toMatch(/^millrace: stored batch at offset 0 is damaged/);
+  expect(read.exitCode).toBe(1);
+  server.child.kill('SIGINT');
+  const { stderr, exitCode } = await server.done;
+  const lines = stderr.split('\n').filter((line) => line.startsWith('{'));
+  expect(lines.length).toBeGreaterThan(0);
+  for (const line of lines) {
+    expect(JSON.parse(line)).toMatchObject({
+      level: 'error',
+      message: 'request failed',
+      error: { name: 'LogError', message: expect.stringMatching(/^stored batch at offset 0 is damaged/) },
+    });
+  }
+  expect(exitCode).toBe(0);
 });
 
 test('topics are created, listed, described, altered and deleted', async () => {
