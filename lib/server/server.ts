@@ -176,6 +176,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     if (!declaresMoreThan(incoming, bodyBytesMax)) outgoing.writeContinue();
     onRequest(incoming, outgoing);
   });
+  // Of another expectation (RFC 9110, section 10.1.1, leaves it to us); node:http would answer 417 without a problem.
+  server.on('checkExpectation', onRequest);
   server.on('timeout', (socket: Socket) => {
     // A request that waits for its answer, or a stream for a record, is not to blame for the silence.
     const isWaiting = inFlight.has(socket) && socket.writableLength === 0;

@@ -83,6 +83,12 @@ describe('the server', () => {
       expect([taken.status, taken.body]).toEqual([100, expect.stringContaining('HTTP/1.1 200')]);
     });
 
+    it('takes it whatever else its sender expects', async () => {
+      await using door = await openOrders();
+      const lines = ['content-type: application/json', 'expect: an-answer', `content-length: ${oneRecord.length}`];
+      expect((await exchange(door.port, head('POST', records, ...lines), oneRecord)).status).toBe(200);
+    });
+
     it('refuses a chunked one as soon as it has grown too large', async () => {
       await using door = await openOrders({ requestBytesMax: 1000 });
       const chunk = `200\r\n${' '.repeat(512)}\r\n`;
