@@ -34,7 +34,7 @@ export function openRemoteLog(transport: Transport): CalledLog {
           transport,
           'GET',
           '/v1/topics',
-          { query },
+          { query, has: 'topics' },
         );
         return page.topics;
       },

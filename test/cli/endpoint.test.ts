@@ -64,6 +64,13 @@ describe('an address where no log answers', () => {
     expect(stderr).toContain(`is no log: partitions is not in its answer\n${checkAddress}  It cannot be known`);
   });
 
+  test('is told so before a log is put to the test', async () => {
+    const endpoint = await listen((_, response) => response.end('{"hello":1}'));
+    const { exitCode, stderr } = await runCli(['verify', '--seconds', '1', '--endpoint', endpoint]);
+    expect(stderr).toContain(`is no log: topics is not in its answer\n${checkAddress}`);
+    expect(exitCode).toBe(1);
+  });
+
   test('because it is of http and not of https', async () => {
     const endpoint = (await listen(() => {})).replace('http:', 'https:');
     const { stderr } = await runCli(['topics', 'list', '--endpoint', endpoint]);
