@@ -126,7 +126,8 @@ export class BatchSender {
     try {
       if (idempotent) {
         // Only a partition's first batch, or the first after trouble, has to ask.
-        for (const { queue } of batches) await queue.identify(() => this.#nextIdentity(queue.isRenewed));
+        const ask = (queue: PartitionQueue) => this.#nextIdentity(queue.isRenewed, timeoutOf(batches, clock.nowMs()));
+        for (const { queue } of batches) await queue.identify(() => ask(queue));
       }
       const frames = batches.map(({ queue, batch }) => queue.encode(batch));
       const timeoutMs = timeoutOf(batches, clock.nowMs());
@@ -159,8 +160,8 @@ export class BatchSender {
   }
 
   /** The producer's own id, shared by its partitions; after trouble a partition gets one for itself. */
-  #nextIdentity(isRenewed: boolean): Promise<ProducerIdentity> {
-    const ask = () => callJson<ProducerIdentity>(this.#deps.transport, 'POST', '/v1/producers');
+  #nextIdentity(isRenewed: boolean, timeoutMs: number): Promise<ProducerIdentity> {
+    const ask = () => callJson<ProducerIdentity>(this.#deps.transport, 'POST', '/v1/producers', { timeoutMs });
     if (isRenewed) return ask().catch((error: unknown) => Promise.reject(withoutEffect(error)));
     this.#identity ??= ask().catch((error: unknown) => {
       this.#identity = undefined;

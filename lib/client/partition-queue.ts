@@ -41,6 +41,8 @@ export interface QueuedBatch {
   bytes: number;
   baseSequence: number | undefined;
   attempts: number;
+  /** Of the last attempt. */
+  failure: LogError | undefined;
   /** An attempt had an unknown effect. */
   maybeAppended: boolean;
   /** Earlier batches had no answer yet when this one was sent, so its request may have overtaken theirs. */
@@ -85,6 +87,8 @@ export class PartitionQueue {
   #identityInUse: ProducerIdentity | undefined;
   #needsRenewal = false;
   #isRecovering = false;
+  /** Of the last batch that had an outcome; undefined: it went well. */
+  #lastFailure: LogError | undefined;
   #notBeforeMs = 0;
   #isWaking = false;
 
@@ -124,6 +128,7 @@ export class PartitionQueue {
    * one after so many.
    */
   take({ inFlightMax, bytesMax, isFlushing }: TakeOptions): QueuedBatch | undefined {
+    this.#expire();
     if (this.#needsRenewal) {
       if (this.#inFlight.size > 0) return undefined;
       this.#renew();
@@ -178,6 +183,7 @@ export class PartitionQueue {
 
   succeeded(batch: QueuedBatch, { baseOffset, timestamp }: BatchPlace): void {
     this.#inFlight.delete(batch);
+    this.#lastFailure = undefined;
     if (this.#ready.every(({ attempts }) => attempts === 0)) this.#isRecovering = false;
     for (const [index, { resolve }] of batch.records.entries()) {
       resolve({ partition: this.partition, offset: baseOffset + index, timestamp });
@@ -188,7 +194,9 @@ export class PartitionQueue {
   failed(batch: QueuedBatch, error: LogError, isIdempotent: boolean): void {
     this.#inFlight.delete(batch);
     if (error.effect === 'unknown') batch.maybeAppended = true;
-    const isExpired = batch.records.some(({ deadlineMs }) => this.#options.clock.nowMs() >= deadlineMs);
+    batch.failure = error;
+    this.#lastFailure = error;
+    const isExpired = this.#isExpired(batch);
     const isOutOfOrder = isIdempotent && isLogError(error, 'OUT_OF_ORDER_SEQUENCE_NUMBER');
 
     if (isOutOfOrder && batch.wasBehind && !isExpired) {
@@ -209,12 +217,33 @@ export class PartitionQueue {
       return;
     }
     this.#needsRenewal = isIdempotent;
+    this.#giveUp(batch, error);
+  }
+
+  #giveUp(batch: QueuedBatch, error: LogError): void {
     this.#isRecovering = false;
     const told =
       batch.maybeAppended && error.effect === 'none'
         ? withUnknownEffect(error, 'an earlier attempt had no answer')
         : error;
     this.#reject(batch, told);
+  }
+
+  /** What has no time left is not sent where none has gone well: each would wait for an answer, one after the other. */
+  #expire(): void {
+    const failure = this.#lastFailure;
+    if (failure === undefined) return;
+    if (this.#open !== undefined && this.#isExpired(this.#open)) this.seal();
+    for (let [first] = this.#ready; first !== undefined && this.#isExpired(first); [first] = this.#ready) {
+      this.#ready.shift();
+      if (first.baseSequence !== undefined) this.#needsRenewal = true;
+      this.#giveUp(first, first.failure ?? notSentInTime(failure));
+    }
+  }
+
+  /** Its first record is the oldest. */
+  #isExpired({ records: [first] }: QueuedBatch): boolean {
+    return first !== undefined && this.#options.clock.nowMs() >= first.deadlineMs;
   }
 
   #reject(batch: QueuedBatch, error: LogError): void {
@@ -229,6 +258,7 @@ export class PartitionQueue {
       bytes: batchHeaderBytes,
       baseSequence: undefined,
       attempts: 0,
+      failure: undefined,
       maybeAppended: false,
       wasBehind: false,
     };
@@ -285,6 +315,11 @@ export class PartitionQueue {
     }
     this.#ready = kept;
   }
+}
+
+function notSentInTime(cause: LogError): LogError {
+  const message = `the delivery time was over before the record was sent; of those before it: ${cause.message}`;
+  return new LogError('REQUEST_TIMED_OUT', message, { effect: 'none', cause });
 }
 
 function lostPlace(): LogError {
