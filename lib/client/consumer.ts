@@ -184,8 +184,12 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
         // Prefetched: its failure is met when its turn comes.
         fetching?.catch(() => {});
         for (const fetched of answers) {
-          // Else sought while the records of another partition were handed out.
-          if (this.#positions.get(fetched.partition) !== fetched.offset) continue;
+          const position = this.#positions.get(fetched.partition);
+          if (position !== fetched.offset) {
+            // Sought while the records of another partition were handed out; or sought and back, and they went on.
+            if (position !== undefined) next.set(fetched.partition, position);
+            continue;
+          }
           if (stopped.aborted) return;
           yield { fetched, end: follow ? Number.POSITIVE_INFINITY : (ends.get(fetched.partition) ?? 0) };
         }

@@ -345,6 +345,21 @@ describe('a consumer', () => {
     expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
+  // It fetched again what was at hand, and when that came behind other records than before, nothing was read any more.
+  test('reads on when it is sent away and back to where it is', async () => {
+    const client = await openClient('direct');
+    await fill(client, { partitions: 1, count: 5 });
+    const consumer = client.consumer('orders', { maxWaitMs: 50 });
+    const seen: number[] = [];
+    for await (const { offset } of consumer) {
+      seen.push(offset);
+      if (offset === 1) for (const sought of [4, 2]) consumer.seek(0, sought);
+      if (offset === 4) await client.producer('orders').send({ value: 'new' });
+      if (offset === 5) break;
+    }
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
   // It asked partition after partition: before the first record of many lay as many round trips.
   test('finds a time in sixteen partitions at once, and asks again where the log has too much to do', async () => {
     let underWay = 0;
