@@ -1,4 +1,7 @@
-/** HTTP/1.1 over node:http: keep-alive connections, at most `socketsMax` of them, and a deadline for every request. */
+/**
+ * HTTP/1.1 over node:http: keep-alive connections, at most `socketsMax` of them for fetches, which may wait for records, and
+ * as many for the rest; and a deadline for every request.
+ */
 
 import http from 'node:http';
 import https from 'node:https';
@@ -7,6 +10,7 @@ import { KiB, MiB, requestBytesMax } from '../limits.ts';
 import { connectionError } from './connection-error.ts';
 import {
   formatQuery,
+  isFetch,
   makeTransport,
   type Transport,
   type TransportRequest,
@@ -18,7 +22,7 @@ export interface HttpTransportOptions {
   readonly endpoint: string | URL;
 }
 
-/** Enough for several producers and long polls at once; more requests wait for a connection within their deadline. */
+/** Enough for several producers, or long polls, at once; more requests wait for a connection within their deadline. */
 const socketsMax = 64;
 /** An answer holds at most what a fetch may ask for, one batch beyond it, and frames. */
 const answerBytesMax = 2 * requestBytesMax + 16 * MiB;
@@ -30,7 +34,8 @@ const idleMs = 4_000;
 export function httpTransport(options: HttpTransportOptions): Transport {
   const base = parseEndpoint(options.endpoint);
   const { request: open, Agent } = base.protocol === 'https:' ? https : http;
-  const agent = new Agent({ keepAlive: true, maxSockets: socketsMax, timeout: idleMs, scheduling: 'lifo' });
+  const newAgent = () => new Agent({ keepAlive: true, maxSockets: socketsMax, timeout: idleMs, scheduling: 'lifo' });
+  const agents = { ofFetches: newAgent(), ofTheRest: newAgent() };
   const prefix = base.pathname.replace(/\/+$/, '');
   const endpoint = base.origin + prefix;
 
@@ -43,7 +48,7 @@ export function httpTransport(options: HttpTransportOptions): Transport {
         protocol: base.protocol,
         hostname: base.hostname.replace(/^\[(.*)\]$/, '$1'),
         port: base.port,
-        agent,
+        agent: isFetch(request) ? agents.ofFetches : agents.ofTheRest,
         maxHeaderSize: answerHeaderBytesMax,
         method: request.method,
         path: prefix + request.path + formatQuery(request.query),
@@ -92,7 +97,9 @@ export function httpTransport(options: HttpTransportOptions): Transport {
     });
   }
 
-  return makeTransport(endpoint, send, async () => agent.destroy());
+  return makeTransport(endpoint, send, async () => {
+    for (const agent of Object.values(agents)) agent.destroy();
+  });
 }
 
 function parseEndpoint(endpoint: string | URL): URL {

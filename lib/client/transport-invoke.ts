@@ -9,6 +9,7 @@ import { withinDeadline } from './deadline.ts';
 import { functionError, rejectedInvoke } from './invoke-errors.ts';
 import { missingPeer } from './missing-peer.ts';
 import {
+  isFetch,
   lambdaLimits,
   makeTransport,
   type Transport,
@@ -46,12 +47,12 @@ interface InvokeOutput {
 type FunctionRole = 'produce' | 'fetch' | 'topics' | 'group';
 
 const lambdaPackage = '@aws-sdk/client-lambda';
-/** As many as over HTTP: each invoke holds a connection until its answer. */
+/** As many as over HTTP, for fetches and for the rest: each invoke holds a connection until its answer. */
 const socketsMax = 64;
 const connectMsMax = 5_000;
 
 export function invokeTransport(options: InvokeOptions, clock: Clock): Transport {
-  let opened: ReturnType<typeof openClient> | undefined;
+  const opened: { [use in 'fetches' | 'rest']?: ReturnType<typeof openClient> } = {};
 
   async function send(request: TransportRequest): Promise<TransportResponse> {
     const role = functionFor(request);
@@ -65,8 +66,9 @@ export function invokeTransport(options: InvokeOptions, clock: Clock): Transport
     const timedOut = () =>
       new LogError('REQUEST_TIMED_OUT', `function ${name} did not answer within ${request.timeoutMs} ms`);
     return withinDeadline(clock, request, timedOut, async (abortSignal) => {
-      opened ??= openClient(options);
-      const { client, InvokeCommand } = await opened;
+      const use = isFetch(request) ? 'fetches' : 'rest';
+      opened[use] ??= openClient(options);
+      const { client, InvokeCommand } = await opened[use];
       const command = new InvokeCommand({ FunctionName: name, Payload: encodeRequest(request) });
       let output: InvokeOutput;
       try {
@@ -81,7 +83,9 @@ export function invokeTransport(options: InvokeOptions, clock: Clock): Transport
 
   async function close(): Promise<void> {
     // Who gave a client may still use it.
-    if (options.client === undefined) (await opened)?.client.destroy?.();
+    if (options.client !== undefined) return;
+    // Who asked for one that could not be opened was told so.
+    for (const one of Object.values(opened)) await one.then(({ client }) => client.destroy?.()).catch(() => {});
   }
   return makeTransport(describe(options), send, close, lambdaLimits);
 }

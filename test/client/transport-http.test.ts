@@ -80,3 +80,19 @@ test.each(['http://host/prod?x=1', 'http://host/prod#x', 'http://me:secret@host/
     );
   },
 );
+
+// Heartbeats of a member that reads some hundreds of topics waited for connections behind its long polls until it was thrown out.
+test('long polls keep no other request from a connection', async () => {
+  const endpoint = await listen((request, response) => {
+    if (!request.url?.endsWith('/fetch')) response.end('{}');
+  });
+  const transport = transportTo(endpoint);
+  const ended = new AbortController();
+  const poll = { ...get, method: 'POST', path: '/v1/topics/orders/fetch', signal: ended.signal } as const;
+  const polls = Promise.allSettled(Array.from({ length: 100 }, () => transport(poll)));
+  expect(await transport({ ...get, method: 'POST', path: '/v1/groups/billing/heartbeat' })).toMatchObject({
+    status: 200,
+  });
+  ended.abort();
+  await polls;
+});

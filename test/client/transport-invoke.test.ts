@@ -8,7 +8,7 @@ import {
   ServiceException,
   TooManyRequestsException,
 } from '@aws-sdk/client-lambda';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type InvokeClient, LogError, Millrace } from '../../lib/client/index.ts';
 import type { TransportRequest } from '../../lib/client/transport.ts';
 import { type InvokeOptions, invokeTransport } from '../../lib/client/transport-invoke.ts';
@@ -306,6 +306,27 @@ describe('over the real LambdaClient', () => {
       '/2015-03-31/functions/log-topics/invocations',
       '/v1/health',
     ]);
+  });
+
+  test('fetches that wait keep no other invoke from a connection', async () => {
+    const endpoint = await listenToBodies((request, _, response) => {
+      if (request.url?.includes('log-fetch')) return;
+      response.end(JSON.stringify({ status: 200, headers: {}, body: '', isBase64Encoded: false }));
+    });
+    vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', endpoint);
+    vi.stubEnv('AWS_ACCESS_KEY_ID', credentials.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', credentials.secretAccessKey);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const transport = invokeTransport({ ...functions, region: 'us-east-1' }, systemClock);
+    const ended = new AbortController();
+    const poll = { ...get, method: 'POST', path: '/v1/topics/orders/fetch', signal: ended.signal } as const;
+    const polls = Promise.allSettled(Array.from({ length: 100 }, () => transport(poll)));
+    expect(await transport({ ...get, method: 'POST', path: '/v1/groups/billing/heartbeat' })).toMatchObject({
+      status: 200,
+    });
+    ended.abort();
+    await polls;
+    await transport.close();
   });
 
   test('throttling, a failed function and a cut connection are told apart', async () => {
