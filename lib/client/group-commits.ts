@@ -6,6 +6,7 @@ import type { ConsumedBatch, ConsumedRecord } from './consumed-record.ts';
 import {
   failingMsMax,
   type GroupConsumerDeps,
+  insisting,
   lastCommitMsMax,
   lastCommitTimeoutMs,
   retrying,
@@ -47,6 +48,15 @@ export class GroupCommits {
     return this.#line.run(() => this.#commit(doneOf(partitions)));
   }
 
+  /**
+   * For a user who waits for it, and would end at a failure that passes. It keeps its place in the line meanwhile: tried again
+   * behind a later one it would undo that.
+   */
+  #insist(wanted: () => readonly Wanted[]): Promise<void> {
+    const commit = () => this.#commit(wanted(), lastCommitTimeoutMs);
+    return this.#line.run(() => insisting(this.#deps, { timeMsMax: lastCommitMsMax }, commit));
+  }
+
   /** The same before these go, tried for a while. Ends early, and without an error, when `signal` is aborted. */
   async commitLast(partitions: readonly OwnedPartition[], signal?: AbortSignal): Promise<void> {
     const patience = { timeMsMax: lastCommitMsMax, ...(signal && { signal }) };
@@ -57,7 +67,7 @@ export class GroupCommits {
 
   /** All that is done. Throws also when of those at hand, where they are named, something was lost before it was committed. */
   async commitAll(atHand: readonly OwnedPartition[]): Promise<void> {
-    await this.commit([...this.#deps.held]);
+    await this.#insist(() => doneOf([...this.#deps.held]));
     const lost = atHand.find(({ state, done, committed }) => state === 'gone' && done !== committed);
     if (lost !== undefined || this.#deps.member.hasLeft) throw this.#notMine(lost);
   }
@@ -69,10 +79,10 @@ export class GroupCommits {
     const one = held.find(last.topic, last.partition);
     if (one?.done === undefined) throw this.#notMine(last);
     if (options.autoCommit === false) {
-      await this.#line.run(() => this.#commit([{ one, offset }]));
+      await this.#insist(() => [{ one, offset }]);
     } else {
       one.done = Math.max(one.done, offset);
-      await this.commit([one]);
+      await this.#insist(() => doneOf([one]));
     }
     // Lost before its turn came.
     if (one.state === 'gone' && (one.committed ?? 0) < offset) throw this.#notMine(last);

@@ -26,19 +26,37 @@ export const lastCommitMsMax = 20_000;
 /** Each time for so long: one that has no answer is then not the only one. */
 export const lastCommitTimeoutMs = 5_000;
 
+interface Patience {
+  readonly signal?: AbortSignal;
+  readonly timeMsMax: number;
+}
+
 /** Undefined when `signal` was aborted, or when the partitions are lost, which is told elsewhere. */
 export async function retrying<T>(
-  { clock, randomBytes }: ClientDeps,
-  { signal, timeMsMax }: { readonly signal?: AbortSignal; readonly timeMsMax: number },
+  deps: ClientDeps,
+  patience: Patience,
   call: () => Promise<T>,
 ): Promise<T | undefined> {
+  try {
+    return await insisting(deps, patience, call);
+  } catch (error) {
+    if (isFencing(error) || patience.signal?.aborted) return undefined;
+    throw error;
+  }
+}
+
+/** Tries again what can pass, for a while. Throws what cannot, and the last failure when `signal` is aborted. */
+export async function insisting<T>(
+  { clock, randomBytes }: ClientDeps,
+  { signal, timeMsMax }: Patience,
+  call: () => Promise<T>,
+): Promise<T> {
   const deadlineMs = clock.nowMs() + timeMsMax;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await call();
     } catch (error) {
-      if (isFencing(error) || signal?.aborted) return undefined;
-      if (!isLogError(error) || !error.retriable || clock.nowMs() >= deadlineMs) throw error;
+      if (!isLogError(error) || !error.retriable || signal?.aborted || clock.nowMs() >= deadlineMs) throw error;
       await clock.sleep(retryDelayMs(attempt, error, randomBytes), signal);
     }
   }

@@ -125,8 +125,8 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
   /**
    * Remembers in the group how far this member is: up to `last` and with it; without it all that is done, which in a loop is
    * all that was handed out, and in a callback all but what is at hand. With `autoCommit` what is done beyond `last` is
-   * remembered too. Throws when the log refuses, or what was to be committed is another's already, or this consumer has left:
-   * STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID.
+   * remembered too. What can pass is tried again for 20 s. Throws when the log refuses, or what was to be committed is
+   * another's already, or this consumer has left: STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID.
    */
   async commit(last?: ConsumedRecord | ConsumedBatch): Promise<void> {
     if (last !== undefined) return await this.#commits.commitUpTo(last);

@@ -1,7 +1,13 @@
 /** What a member of a group remembers in it when it commits by hand, and what it does not. */
 
 import { expect, test } from 'vitest';
-import { type ConsumedRecord, type GroupConsumer, isLogError, type Millrace } from '../../lib/client/index.ts';
+import {
+  type ConsumedRecord,
+  type GroupConsumer,
+  isLogError,
+  LogError,
+  type Millrace,
+} from '../../lib/client/index.ts';
 import { fillDensely } from './dense-records.ts';
 import { clock, memberIdOf, openGroupWorld, until } from './group-fixture.ts';
 
@@ -126,6 +132,67 @@ test('a commit of a callback at the end leaves out the batch that is at hand', a
   const consumer: GroupConsumer = client.consumer('orders', { ...byHand, onRevoked: () => consumer.commit() });
   for await (const _ of consumer.batches()) await consumer.close();
   expect((await committed(client))[0] ?? 0).toBe(0);
+});
+
+// The failure was thrown at the handler, which ended with it, and the consumer with that.
+test.each([true, false])(
+  'a commit that fails is tried again where that can help, autoCommit %s',
+  async (autoCommit) => {
+    const world = await openGroupWorld('direct');
+    await world.fill('orders', 1, 3);
+    const { client, failNext } = world.openClient();
+    const consumer = client.consumer('orders', {
+      ...byHand,
+      autoCommit,
+      autoCommitIntervalMs: 1_000_000,
+      follow: false,
+    });
+    const failures = [
+      () => failNext('/offsets', new LogError('KAFKA_STORAGE_ERROR', 'lost')),
+      () => failNext('/offsets', new LogError('KAFKA_STORAGE_ERROR', 'lost'), { isApplied: true }),
+      () => failNext('/offsets', new LogError('THROTTLING_QUOTA_EXCEEDED', 'slow down')),
+    ];
+    await consumer.each(async (record) => {
+      failures[record.offset]?.();
+      await consumer.commit(record);
+      expect(await committed(client)).toEqual([record.offset + 1]);
+    });
+    expect(await committed(client)).toEqual([3]);
+  },
+);
+
+test('a commit that is tried again does not come behind a later one', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 3);
+  const { client, failNext } = world.openClient();
+  const consumer = client.consumer('orders', { ...byHand, follow: false });
+  const kept: ConsumedRecord[] = [];
+  for await (const record of consumer) kept.push(record);
+  const again = client.consumer('orders', { ...byHand, follow: false });
+  for await (const record of again) {
+    if (record.offset < 2) continue;
+    failNext('/offsets', new LogError('KAFKA_STORAGE_ERROR', 'lost'));
+    await Promise.all([again.commit(kept[0]), again.commit(kept[1])]);
+    expect(await committed(client)).toEqual([2]);
+  }
+});
+
+test('a commit that nobody answers is given up after a while', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 3);
+  let isDown = true;
+  const { client } = world.openClient({
+    through: async (request, log) => {
+      if (isDown && request.method === 'POST' && request.path.endsWith('/offsets')) {
+        await clock.sleep(request.timeoutMs, request.signal);
+        throw new LogError('REQUEST_TIMED_OUT', 'no answer');
+      }
+      return await log(request);
+    },
+  });
+  const consumer = client.consumer('orders', { ...byHand, follow: false });
+  await expect(consumer.each((record) => consumer.commit(record))).rejects.toMatchObject({ code: 'REQUEST_TIMED_OUT' });
+  isDown = false;
 });
 
 // It had nothing to commit, and so it did not fail.
