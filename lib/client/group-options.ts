@@ -3,6 +3,7 @@
 import { LogError } from '../errors.ts';
 import { parseGroupId, parseInstanceId, parseTopicName } from '../ids.ts';
 import { fetchWaitMsMax, sessionTimeoutMsMax, sessionTimeoutMsMin } from '../limits.ts';
+import { checkWholeNumbers, timerMsMax } from './whole-numbers.ts';
 
 export interface TopicPartition {
   readonly topic: string;
@@ -77,9 +78,6 @@ export const groupDefaults = {
   maxWaitMs: 5_000,
 } as const;
 
-/** Timers take no more: what is above ends at once. */
-const timerMsMax = 2 ** 31 - 1;
-
 /** What is allowed, from and to. */
 const wholeNumbers = {
   autoCommitIntervalMs: [1, timerMsMax],
@@ -100,12 +98,7 @@ export function checkGroupConsumer(subscription: Subscription, options: GroupCon
     throw new LogError('INVALID_REQUEST', `a consumer of group ${options.group} reads no topic; name at least one`);
   }
   checkFrom(options.from);
-  for (const [name, [min, max]] of Object.entries(wholeNumbers)) {
-    const value = options[name as keyof typeof wholeNumbers];
-    if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) continue;
-    const range = max === Number.POSITIVE_INFINITY ? `from ${min} on` : `from ${min} to ${max}`;
-    throw new LogError('INVALID_REQUEST', `${name} is ${value}, allowed is a whole number ${range}`);
-  }
+  checkWholeNumbers(options, wholeNumbers);
 }
 
 function checkFrom(from: GroupConsumerOptions['from']): void {

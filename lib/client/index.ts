@@ -18,7 +18,8 @@ export type {
   TopicPartition,
 } from './group-options.ts';
 export { type HttpOptions, Millrace, type MillraceOptions } from './millrace.ts';
-export { Producer, type ProducerOptions, type RecordPlace } from './producer.ts';
+export { Producer, type RecordPlace } from './producer.ts';
+export type { ProducerOptions } from './producer-options.ts';
 export type { ProducerRecord } from './producer-record.ts';
 export type { Transport, TransportLimits, TransportRequest, TransportResponse } from './transport.ts';
 export type { InvokeClient, InvokeOptions } from './transport-invoke.ts';

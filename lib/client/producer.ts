@@ -11,33 +11,17 @@ import { LogError } from '../errors.ts';
 import type { TopicSummary } from '../log.ts';
 import { encodeBatch, recordBytesBound } from '../record/encode-batch.ts';
 import type { Record } from '../record/record.ts';
-import { batchHeaderBytes, type Codec } from '../record/record-batch.ts';
+import { batchHeaderBytes } from '../record/record-batch.ts';
 import { partitionForKey } from '../topic/partitioner.ts';
 import { frameHeaderBytes } from '../wire.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { ClientDeps } from './client-deps.ts';
 import { FlushRounds } from './flush-rounds.ts';
 import type { SentRecord } from './partition-queue.ts';
+import { completeProducerOptions, type ProducerOptions } from './producer-options.ts';
 import { type ProducerRecord, toRecord } from './producer-record.ts';
 import { TopicReader } from './topic-reader.ts';
 import { logLimits } from './transport.ts';
-
-export interface ProducerOptions {
-  /** The log drops resends of the same batch. Without it a lost answer is the caller's to judge. @default true */
-  readonly idempotent?: boolean;
-  /** How long a batch that is not full waits for more records. @default 0: as long as one is on its way */
-  readonly lingerMs?: number;
-  /** A batch is full at this size, before compression. @default 131072 */
-  readonly batchBytesMax?: number;
-  /** @default 'none' */
-  readonly compression?: Codec;
-  /** Bytes that wait or are on their way; `send` waits when there are more. @default 33554432 */
-  readonly bufferBytesMax?: number;
-  /** Requests on their way at once. @default 5 */
-  readonly requestsInFlightMax?: number;
-  /** A record is durable or failed after this. @default 120000 */
-  readonly deliveryTimeoutMs?: number;
-}
 
 /** Where a record is now, durably. */
 export interface RecordPlace {
@@ -65,16 +49,7 @@ export class Producer {
   constructor(deps: ClientDeps, topic: string, options: ProducerOptions = {}) {
     this.#deps = deps;
     this.topic = topic;
-    this.#options = {
-      idempotent: true,
-      lingerMs: 0,
-      batchBytesMax: 128 * 1024,
-      compression: 'none',
-      bufferBytesMax: 32 * 1024 * 1024,
-      requestsInFlightMax: 5,
-      deliveryTimeoutMs: 120_000,
-      ...options,
-    };
+    this.#options = completeProducerOptions(options);
     this.#topicReader = new TopicReader(deps, topic);
     this.#sender = new BatchSender(deps, topic, {
       ...this.#options,

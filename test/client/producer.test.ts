@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { isLogError, LogError, type ProducerRecord } from '../../lib/client/index.ts';
 import { Millrace } from '../../lib/client/millrace.ts';
+import { type Transport, wrapTransport } from '../../lib/client/transport.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { aroundProduce, badNetwork, doors, hurriedClock, openClient, readAll } from './doors.ts';
@@ -272,6 +273,36 @@ describe('a producer', () => {
     await expect(producer.send({ value: 'b' })).rejects.toMatchObject({ code: 'REQUEST_TIMED_OUT', effect: 'none' });
     gate.resolve();
     await first;
+  });
+
+  // It was no option but a value: without an id, or one that sends nothing, and none of it was said.
+  test('takes an option that is undefined for one that is absent', async () => {
+    const paths: string[] = [];
+    const noting = (inner: Transport) =>
+      wrapTransport(inner, (request) => {
+        paths.push(request.path);
+        return inner(request);
+      });
+    const client = await openClient('direct', noting);
+    await client.admin.createTopic('orders', { partitions: 1 });
+    const names = ['idempotent', 'lingerMs', 'batchBytesMax', 'compression', 'bufferBytesMax', 'requestsInFlightMax'];
+    const unset = Object.fromEntries([...names, 'deliveryTimeoutMs'].map((name) => [name, undefined]));
+    const producer = client.producer('orders', unset);
+    const places = await Promise.all([producer.send({ value: 'a' }), producer.send({ value: 'b' })]);
+    expect(places.map(({ offset }) => offset)).toEqual([0, 1]);
+    expect(paths.filter((path) => path === '/v1/producers')).toHaveLength(1);
+    expect(paths.filter((path) => path.endsWith('/batches'))).toHaveLength(1);
+  });
+
+  test.each([
+    ['requestsInFlightMax', 0, 'from 1 on'],
+    ['lingerMs', Number.NaN, 'from 0 to 2147483647'],
+    ['deliveryTimeoutMs', Number.POSITIVE_INFINITY, 'from 1 to 2147483647'],
+  ])('refuses %s of %s, with which it would send nothing', async (name, value, allowed) => {
+    const client = await openClient('direct');
+    expect(() => client.producer('orders', { [name]: value })).toThrow(
+      `${name} is ${value}, allowed is a whole number ${allowed}`,
+    );
   });
 
   test('says which endpoint nobody answers at', async () => {
