@@ -26,6 +26,8 @@
 import { createApp } from '../api/app.ts';
 import { systemClock } from '../clock.ts';
 import { isLogError, type LogError } from '../errors.ts';
+import type { GroupId } from '../ids.ts';
+import { groupsPageMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { openEmbeddedLog } from '../server/embedded.ts';
 import type { ConsumedRecord } from './consumed-record.ts';
@@ -64,7 +66,10 @@ export interface TestLog extends Millrace {
    */
   failNext(call: 'produce' | 'fetch', error: LogError, options?: FailOptions): void;
 
-  /** Deletes every topic, makes those of `topics` anew, and forgets failures that have not come about. */
+  /**
+   * Deletes every topic and group, makes those of `topics` anew, and forgets failures that have not come about. A consumer of
+   * a group that was not closed joins again, and has its share of what the next one reads.
+   */
   reset(): Promise<void>;
 }
 
@@ -73,7 +78,7 @@ export async function openTestLog(options: TestLogOptions = {}): Promise<TestLog
   const appends = new Appends();
   const log = watched(await openEmbeddedLog({ memory: true }), appends);
   const app = createApp({ log, clock: systemClock });
-  const opened = new OpenTestLog(directTransport(app, { close: () => log.close() }), appends, options);
+  const opened = new OpenTestLog(directTransport(app, { close: () => log.close() }), log, appends, options);
   await opened.reset();
   return opened;
 }
@@ -84,16 +89,18 @@ interface Failure extends Required<FailOptions> {
 }
 
 class OpenTestLog extends Millrace implements TestLog {
+  readonly #log: Log;
   readonly #appends: Appends;
   readonly #topics: Readonly<Record<string, number>>;
   readonly #failures: Failure[];
   /** Without the failures. */
   readonly #behind: Millrace;
 
-  constructor(transport: Transport, appends: Appends, { topics = {} }: TestLogOptions) {
+  constructor(transport: Transport, log: Log, appends: Appends, { topics = {} }: TestLogOptions) {
     const failures: Failure[] = [];
     super({ transport: failing(transport, failures) });
     this.#behind = new Millrace({ transport });
+    this.#log = log;
     this.#appends = appends;
     this.#topics = topics;
     this.#failures = failures;
@@ -145,7 +152,20 @@ class OpenTestLog extends Millrace implements TestLog {
     this.#failures.length = 0;
     const { admin } = this.#behind;
     for await (const { topic } of admin.listTopics()) await admin.deleteTopic(topic);
+    for (const { groupId } of await this.#log.groups.list({ limit: groupsPageMax })) await this.#deleteGroup(groupId);
     for (const [topic, partitions] of Object.entries(this.#topics)) await admin.createTopic(topic, { partitions });
+  }
+
+  /** Its members leave; who is alive joins again, and may do so before the group is gone. */
+  async #deleteGroup(groupId: GroupId): Promise<void> {
+    const { groups } = this.#log;
+    try {
+      const { members } = await groups.describe(groupId);
+      for (const { memberId } of members) await groups.leave({ groupId, memberId, isTemporary: false });
+      await groups.delete(groupId);
+    } catch (error) {
+      if (!isLogError(error, 'UNKNOWN_MEMBER_ID') && !isLogError(error, 'NON_EMPTY_GROUP')) throw error;
+    }
   }
 }
 

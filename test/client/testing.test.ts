@@ -87,3 +87,19 @@ test('a reset leaves the topics it was opened with, empty, and a producer that i
   expect(await producer.send({ partition: 0, value: 'after' })).toMatchObject({ offset: 0 });
   expect((await log.records('orders')).map(({ valueText }) => valueText)).toEqual(['after']);
 });
+
+// Who was away since the test before had its share of the partitions for 45 s, and nobody read them.
+test('a reset leaves no group, whatever became of its members', async () => {
+  const read = async (options: { readonly instanceId?: string }) => {
+    const producer = log.producer('orders');
+    await Promise.all([0, 1, 2].map((partition) => producer.send({ partition, value: 'x' })));
+    const partitions = new Set<number>();
+    const consumer = log.consumer('orders', { group: 'billing', follow: false, ...options });
+    for await (const { partition } of consumer) partitions.add(partition);
+    return [...partitions].sort();
+  };
+  expect(await read({ instanceId: 'one' })).toEqual([0, 1, 2]);
+  await log.reset();
+  for await (const group of log.admin.listGroups()) expect(group).toBe(undefined);
+  expect(await read({})).toEqual([0, 1, 2]);
+});
