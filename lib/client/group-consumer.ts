@@ -63,7 +63,7 @@ export class GroupConsumer implements AsyncIterable<ConsumedRecord> {
     this.group = options.group;
     this.#options = options;
     this.#member = new GroupMember(deps, options);
-    this.#held = new HeldPartitions(() => fetcher.update());
+    this.#held = new HeldPartitions((one) => fetcher.update(one));
     const parts = {
       ...deps,
       options,

@@ -73,7 +73,7 @@ export class GroupDeliveries {
       for (const one of held) {
         const [fetched] = one.queue;
         if (fetched === undefined || held.isAtHand(one) || !this.#isWanted(one)) continue;
-        one.queue.shift();
+        one.dequeue();
         one.beginAt(fetched.offset);
         held.take(one, clock.nowMs());
         return { one, fetched };
@@ -105,7 +105,7 @@ export class GroupDeliveries {
       one.done = fetched.nextOffset;
       one.handed = fetched.nextOffset;
     } else if (one.state === 'active' && one.done !== fetched.nextOffset) {
-      one.queue.unshift({ ...fetched, offset: one.done ?? fetched.offset });
+      one.putBack({ ...fetched, offset: one.done ?? fetched.offset });
     }
   }
 }

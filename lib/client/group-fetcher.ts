@@ -19,12 +19,15 @@ const queuedBytesMax = 32 * MiB;
 export class GroupFetcher {
   readonly #deps: GroupConsumerDeps;
   readonly #partitionsMax: number;
-  /** The topics that have a loop, and the fetch that is under way there. */
+  /** The fetch that is under way, by topic. */
   readonly #polls = new Map<
     string,
     { readonly ended: AbortController; readonly isWhole: boolean; keys: Set<string> }
   >();
+  /** The topics of which something is wanted. */
   readonly #loops = new Set<string>();
+  /** Whether so much waits that nothing is wanted. */
+  #isFull = false;
   /** Counts the requests. */
   #turn = 0;
   #maxBytes: number;
@@ -36,58 +39,62 @@ export class GroupFetcher {
     this.#maxBytes = Math.min(deps.options.maxBytes ?? 4 * MiB, fetchBytesMax);
   }
 
-  /** To be called when what is owned, held or paused has changed: a fetch that waits without one that is wanted starts over. */
-  update(): void {
-    for (const topic of new Set([...this.#deps.held].map((one) => one.topic))) {
-      if (!this.#loops.has(topic)) {
-        this.#loops.add(topic);
-        this.#run(topic).catch(this.#deps.fail);
-      }
+  /**
+   * To be called when what is owned, held or paused has changed, of `one` alone or of any: a fetch that waits without one that
+   * is wanted starts over. Of one it is quick, since that comes with every record, however many partitions there are.
+   */
+  update(one?: OwnedPartition): void {
+    const { held, stopped } = this.#deps;
+    const wasFull = this.#isFull;
+    if (stopped.aborted || this.#checkFull()) return;
+    const changed = one === undefined || wasFull ? held : [one];
+    for (const [topic, list] of Map.groupBy(changed, (each) => each.topic)) {
+      const wanted = list.filter((each) => this.#isWanted(each));
+      if (wanted.length === 0) continue;
       const poll = this.#polls.get(topic);
-      if (poll?.isWhole && this.#wanted(topic).some(({ key }) => !poll.keys.has(key))) poll.ended.abort();
+      if (!this.#loops.has(topic)) this.#start(topic);
+      else if (poll?.isWhole && wanted.some(({ key }) => !poll.keys.has(key))) poll.ended.abort();
     }
   }
 
-  #of(topic: string): OwnedPartition[] {
-    return [...this.#deps.held].filter((one) => one.topic === topic);
+  #start(topic: string): void {
+    this.#loops.add(topic);
+    this.#run(topic).catch(this.#deps.fail);
   }
 
   /** Those not asked for the longest come first: where a request may not ask for all, each has its turn. */
   #wanted(topic: string): OwnedPartition[] {
-    const { held, options } = this.#deps;
-    const { follow = true } = options;
-    if (this.#queuedBytes() >= queuedBytesMax) return [];
-    const wanted = this.#of(topic).filter(
-      (one) =>
-        one.state === 'active' &&
-        !held.isPaused(one) &&
-        (follow || !one.isAtEnd) &&
-        one.queue.length + (one.isHeld ? 1 : 0) < answersHeldMax,
-    );
+    if (this.#checkFull()) return [];
+    const wanted = [...this.#deps.held].filter((one) => one.topic === topic && this.#isWanted(one));
     return wanted.sort((a, b) => a.turn - b.turn);
   }
 
-  /** What is paused does not count: it would keep the others from going on. */
-  #queuedBytes(): number {
-    let bytes = 0;
-    for (const one of this.#deps.held) {
-      if (this.#deps.held.isPaused(one)) continue;
-      for (const { batches } of one.queue) for (const { byteLength } of batches) bytes += byteLength;
-    }
-    return bytes;
+  #isWanted(one: OwnedPartition): boolean {
+    const { held, options } = this.#deps;
+    const { follow = true } = options;
+    return (
+      one.state === 'active' &&
+      !held.isPaused(one) &&
+      (follow || !one.isAtEnd) &&
+      one.queue.length + (one.isHeld ? 1 : 0) < answersHeldMax
+    );
   }
 
+  /** What is paused does not count: it would keep the others from going on. */
+  #checkFull(): boolean {
+    let bytes = 0;
+    for (const one of this.#deps.held)
+      if (one.queuedBytes > 0 && !this.#deps.held.isPaused(one)) bytes += one.queuedBytes;
+    this.#isFull = bytes >= queuedBytesMax;
+    return this.#isFull;
+  }
+
+  /** Until nothing of the topic is wanted. */
   async #run(topic: string): Promise<void> {
-    const { held, stopped, clock, randomBytes } = this.#deps;
+    const { stopped, clock, randomBytes } = this.#deps;
     let failures = 0;
     let failingSinceMs: number | undefined;
-    while (!stopped.aborted && this.#of(topic).length > 0) {
-      const changed = held.bell.next();
-      const wanted = this.#wanted(topic);
-      if (wanted.length === 0) {
-        await changed;
-        continue;
-      }
+    for (let wanted = this.#wanted(topic); wanted.length > 0 && !stopped.aborted; wanted = this.#wanted(topic)) {
       try {
         const failure = await this.#fetch(topic, wanted);
         failures = failure === undefined ? 0 : failures + 1;
@@ -153,7 +160,7 @@ export class GroupFetcher {
     one.isAtEnd = isEmpty && answer.nextOffset === one.next;
     one.next = answer.nextOffset;
     one.highWatermark = answer.highWatermark;
-    if (answer.batches.length > 0) one.queue.push(answer);
+    if (answer.batches.length > 0) one.enqueue(answer);
   }
 
   async #failed(one: OwnedPartition, error: LogError): Promise<LogError | undefined> {

@@ -14,15 +14,15 @@ export interface AtHand {
 export class HeldPartitions implements Iterable<OwnedPartition> {
   /** Rung whenever something of this has changed, or was fetched. */
   readonly bell = new Bell();
-  readonly #onChange: () => void;
+  readonly #onChange: (one?: OwnedPartition) => void;
   /** By key, in the order in which their turn comes. */
   readonly #owned = new Map<string, OwnedPartition>();
   readonly #atHand = new Map<string, AtHand>();
   readonly #paused = new Set<string>();
   #isAllPaused = false;
 
-  /** `onChange` is called when other partitions may be wanted than before. */
-  constructor(onChange: () => void) {
+  /** `onChange` is called when other partitions may be wanted than before; or this one alone, which comes with every record. */
+  constructor(onChange: (one?: OwnedPartition) => void) {
     this.#onChange = onChange;
   }
 
@@ -93,7 +93,7 @@ export class HeldPartitions implements Iterable<OwnedPartition> {
     this.#atHand.set(one.key, { one, sinceMs: nowMs });
     this.#owned.delete(one.key);
     this.#owned.set(one.key, one);
-    this.#onChange();
+    this.#onChange(one);
   }
 
   /** Its next record is given to whoever is at it. */
@@ -105,18 +105,20 @@ export class HeldPartitions implements Iterable<OwnedPartition> {
   release(one: OwnedPartition): void {
     one.isHeld = false;
     this.#atHand.delete(one.key);
-    this.changed();
+    this.bell.ring();
+    this.#onChange(one);
   }
 
   // ---- paused
 
   isPaused(one: TopicPartition): boolean {
-    return this.#isAllPaused || this.#paused.has(nameOf(one));
+    return this.#isAllPaused || (this.#paused.size > 0 && this.#paused.has(nameOf(one)));
   }
 
   pause(partitions: readonly TopicPartition[] | undefined): void {
     if (partitions === undefined) this.#isAllPaused = true;
     for (const one of partitions ?? []) this.#paused.add(nameOf(one));
+    this.#onChange();
   }
 
   resume(partitions: readonly TopicPartition[] | undefined): void {

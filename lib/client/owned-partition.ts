@@ -14,6 +14,8 @@ export class OwnedPartition implements TopicPartition {
   readonly topic: string;
   readonly topicId: string;
   readonly partition: number;
+  /** A topic that was made again has other partitions. */
+  readonly key: string;
   state: State = 'starting';
   /** Whether the user was told of it. */
   isAnnounced = false;
@@ -29,7 +31,9 @@ export class OwnedPartition implements TopicPartition {
   /** Behind the last record that is done: what may be committed. Undefined while starting. */
   done: number | undefined;
   committed: number | undefined;
-  readonly queue: FetchedPartition[] = [];
+  readonly #queue: FetchedPartition[] = [];
+  /** Of the record batches in the queue. */
+  queuedBytes = 0;
   /** The number of the last request that asked for it. */
   turn = 0;
   /** Since when it has failed while others answered. */
@@ -39,15 +43,37 @@ export class OwnedPartition implements TopicPartition {
     this.topic = topic;
     this.topicId = topicId;
     this.partition = partition;
-  }
-
-  /** A topic that was made again has other partitions. */
-  get key(): string {
-    return `${this.topicId}/${this.partition}`;
+    this.key = `${topicId}/${partition}`;
   }
 
   get place(): TopicPartition {
     return { topic: this.topic, partition: this.partition };
+  }
+
+  /** What was fetched and is not at hand, in order. */
+  get queue(): readonly FetchedPartition[] {
+    return this.#queue;
+  }
+
+  enqueue(answer: FetchedPartition): void {
+    this.#queue.push(answer);
+    this.queuedBytes += bytesOf(answer);
+  }
+
+  dequeue(): void {
+    const answer = this.#queue.shift();
+    if (answer !== undefined) this.queuedBytes -= bytesOf(answer);
+  }
+
+  /** What is left of it is to be handed out next. */
+  putBack(answer: FetchedPartition): void {
+    this.#queue.unshift(answer);
+    this.queuedBytes += bytesOf(answer);
+  }
+
+  #emptyQueue(): void {
+    this.#queue.length = 0;
+    this.queuedBytes = 0;
   }
 
   begin(offset: number, committed: number | undefined): void {
@@ -58,7 +84,7 @@ export class OwnedPartition implements TopicPartition {
 
   /** What is at hand comes to its end first. */
   skipTo(offset: number): void {
-    this.queue.length = 0;
+    this.#emptyQueue();
     this.next = offset;
     if (!this.isHeld) this.beginAt(offset);
   }
@@ -71,8 +97,12 @@ export class OwnedPartition implements TopicPartition {
 
   stop(state: 'revoking' | 'gone' | 'stale'): void {
     this.state = state;
-    this.queue.length = 0;
+    this.#emptyQueue();
   }
+}
+
+function bytesOf({ batches }: FetchedPartition): number {
+  return batches.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /** As its user knows it: of a topic that was made again it is the same. */

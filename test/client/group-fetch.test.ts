@@ -1,6 +1,7 @@
 /** How a member of a group fetches what it has: all of it in turn, and nothing held back because of another partition. */
 
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { HeldPartitions } from '../../lib/client/held-partitions.ts';
 import { partitionsHeader } from '../../lib/wire.ts';
 import { bodyOf, clock, openGroupWorld, until } from './group-fixture.ts';
 
@@ -48,6 +49,26 @@ test('with more partitions than one request may ask for, none waits while there 
   }
   const waiting = sent.filter((one) => one.path.endsWith('/fetch') && Number(bodyOf(one).maxWaitMs) > 0);
   expect(waiting.length).toBeLessThan(10);
+});
+
+// With every record all partitions were gone through once and more for each topic: 2,000 records of 1,000 topics took two
+// minutes, in which no heartbeat was sent.
+test('a record takes as many looks at what its member has with fifty topics as with five', async () => {
+  const world = await openGroupWorld('direct');
+  const looks = vi.spyOn(HeldPartitions.prototype, Symbol.iterator);
+  onTestFinished(() => looks.mockRestore());
+  const looksOf = async (count: number) => {
+    const topics = Array.from({ length: count }, (_, index) => `topic-${count}-${index}`);
+    await Promise.all(topics.map((topic) => world.fill(topic, 1, 3)));
+    looks.mockClear();
+    let records = 0;
+    const { client } = world.openClient();
+    await client.consumer(topics, { group: `group-${count}`, follow: false }).each(() => void records++);
+    expect(records).toBe(count * 3);
+    return looks.mock.calls.length / records;
+  };
+  const ofFive = await looksOf(5);
+  expect(await looksOf(50)).toBeLessThan(2 * ofFive);
 });
 
 // What one partition failed with was thrown before the answers of those behind it were looked at, and counted as a failure of
