@@ -22,6 +22,8 @@ export interface BatchSenderOptions {
   readonly requestsInFlightMax: number;
   /** Called with records that have their outcome. */
   readonly onSettled: (records: readonly SentRecord[]) => void;
+  /** Called when the topic takes no such batch, or has no such partition: it may have changed. */
+  readonly onMisfit: () => void;
 }
 
 /** The log remembers five batches per producer and partition (Kafka's rule), so no more may be unanswered. */
@@ -135,19 +137,24 @@ export class BatchSender {
       for (const [index, entry] of batches.entries()) {
         toSettle.delete(entry);
         const result = results[index];
-        if (result === undefined || result instanceof Error)
-          entry.queue.failed(entry.batch, asLogError(result), idempotent);
+        if (result === undefined || result instanceof Error) this.#failed(entry, asLogError(result));
         else entry.queue.succeeded(entry.batch, result);
       }
     } catch (error) {
       const failure = this.#smallerRequestsAfter(asLogError(error), batches);
-      for (const { queue, batch } of toSettle) queue.failed(batch, failure, idempotent);
+      for (const entry of toSettle) this.#failed(entry, failure);
     } finally {
       this.#requestsInFlight -= 1;
       // What failed may have to be sent again.
       for (const { queue } of batches) if (!queue.isEmpty) this.#waiting.add(queue);
       this.#wake();
     }
+  }
+
+  #failed({ queue, batch }: TakenBatch, error: LogError): void {
+    if (isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION') || isLogError(error, 'MESSAGE_TOO_LARGE'))
+      this.#options.onMisfit();
+    queue.failed(batch, error, this.#options.idempotent);
   }
 
   /** What stands before a log may take less than the transport knows of; then the same batches go in more requests. */

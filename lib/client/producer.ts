@@ -54,6 +54,7 @@ export class Producer {
     this.#sender = new BatchSender(deps, topic, {
       ...this.#options,
       onSettled: (records) => this.#settled(records),
+      onMisfit: () => this.#topicReader.forget(),
     });
   }
 

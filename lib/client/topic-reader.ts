@@ -33,6 +33,11 @@ export class TopicReader {
     return ageMs >= 0 && ageMs <= topicAgeMsMax ? this.#held.summary : undefined;
   }
 
+  /** It is not as it was read. */
+  forget(): void {
+    this.#held = undefined;
+  }
+
   /** Tries again until `deadlineMs`. Whatever it throws had no effect. */
   async read(deadlineMs: number): Promise<TopicSummary> {
     const { transport, clock, randomBytes } = this.#deps;

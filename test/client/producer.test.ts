@@ -275,6 +275,24 @@ describe('a producer', () => {
     await first;
   });
 
+  // What was known of it counted for a minute, and everything that was sent failed meanwhile.
+  test('looks at its topic again when the log refuses what does not fit it', async () => {
+    const client = await openClient('direct', undefined, hurriedClock);
+    await client.admin.createTopic('orders', { partitions: 8 });
+    const producer = client.producer('orders');
+    // By its key a record goes to partition 1 of 8.
+    const send = (value: string) => producer.send({ key: 'customer-1', value });
+    expect(await send('first')).toMatchObject({ partition: 1 });
+    await client.admin.deleteTopic('orders');
+    await client.admin.createTopic('orders', { partitions: 1 });
+    await expect(send('lost')).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC_OR_PARTITION', effect: 'none' });
+    expect(await send('second')).toMatchObject({ partition: 0, offset: 0 });
+    await client.admin.alterTopic('orders', { config: { 'max.message.bytes': 2_000 } });
+    const sendMany = () => Promise.all(Array.from({ length: 10 }, () => send('x'.repeat(500))));
+    await expect(sendMany()).rejects.toMatchObject({ code: 'MESSAGE_TOO_LARGE', effect: 'none' });
+    expect(await sendMany()).toHaveLength(10);
+  });
+
   // It was no option but a value: without an id, or one that sends nothing, and none of it was said.
   test('takes an option that is undefined for one that is absent', async () => {
     const paths: string[] = [];
