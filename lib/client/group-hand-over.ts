@@ -18,6 +18,8 @@ import { OwnedPartition } from './owned-partition.ts';
 
 /** Topics that are named in one request. */
 const topicsNamedMax = 20;
+/** Partitions that are asked at once where they begin. */
+const beginsAtOnceMax = 16;
 /** A topic that is not there is asked for again after this. */
 const unknownTopicDelayMs = 1_000;
 
@@ -105,11 +107,15 @@ export class GroupHandOver {
 
   async #takeOver(added: readonly OwnedPartition[]): Promise<void> {
     const { held, options } = this.#deps;
-    const begins = await retrying(this.#deps, { signal: this.#deps.stopped, timeMsMax: failingMsMax }, async () => {
-      const committed = await this.#committed(added);
-      return await Promise.all(added.map((one) => this.#beginOf(one, committed.get(one.key))));
-    });
-    const found = (begins ?? []).filter(({ one }) => one.state === 'starting');
+    const committed = await this.#patiently(() => this.#committed(added));
+    if (committed === undefined) return;
+    const begins: (Begin | undefined)[] = [];
+    for (const left = [...added]; left.length > 0; ) {
+      const asked = left.splice(0, beginsAtOnceMax).filter(({ state }) => state === 'starting');
+      const begin = (one: OwnedPartition) => this.#patiently(() => this.#beginOf(one, committed.get(one.key)));
+      begins.push(...(await Promise.all(asked.map(begin))));
+    }
+    const found = begins.flatMap((begin) => (begin?.one.state === 'starting' ? [begin] : []));
     const here = found.flatMap(({ offset, ...rest }) => (offset === undefined ? [] : [{ ...rest, offset }]));
     this.#takeOverLater(found.filter(({ offset }) => offset === undefined).map(({ one }) => one));
     if (here.length === 0) return;
@@ -117,6 +123,10 @@ export class GroupHandOver {
     await this.#callbacks.call(() => options.onAssigned?.(here.map(({ one }) => one.place)));
     for (const { one, offset, committed } of here) if (one.state === 'starting') one.begin(offset, committed);
     held.changed();
+  }
+
+  #patiently<T>(call: () => Promise<T>): Promise<T | undefined> {
+    return retrying(this.#deps, { signal: this.#deps.stopped, timeMsMax: failingMsMax }, call);
   }
 
   /** What the group has committed in the topics of these, by key of the partition. */

@@ -2,6 +2,7 @@
 
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { HeldPartitions } from '../../lib/client/held-partitions.ts';
+import { LogError } from '../../lib/client/index.ts';
 import { partitionsHeader } from '../../lib/wire.ts';
 import { bodyOf, clock, openGroupWorld, until } from './group-fixture.ts';
 
@@ -49,6 +50,30 @@ test('with more partitions than one request may ask for, none waits while there 
   }
   const waiting = sent.filter((one) => one.path.endsWith('/fetch') && Number(bodyOf(one).maxWaitMs) > 0);
   expect(waiting.length).toBeLessThan(10);
+});
+
+// All were asked for at once, and all once more when one of them failed: who has too much to do never answered all.
+test('a member that begins with many partitions does so where only ten requests are taken at once', async () => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 60, 60);
+  let underWay = 0;
+  const { client } = world.openClient({
+    through: async (request, log) => {
+      if (!/\/partitions\/\d+\/offsets$/.test(request.path)) return await log(request);
+      if (underWay >= 10) throw new LogError('THROTTLING_QUOTA_EXCEEDED', 'ten are enough');
+      underWay += 1;
+      try {
+        await clock.sleep(20);
+        return await log(request);
+      } finally {
+        underWay -= 1;
+      }
+    },
+  });
+  const partitions = new Set<number>();
+  const consumer = client.consumer('orders', { group: 'billing', follow: false });
+  await consumer.each(({ partition }) => void partitions.add(partition));
+  expect(partitions.size).toBe(60);
 });
 
 // With every record all partitions were gone through once and more for each topic: 2,000 records of 1,000 topics took two
