@@ -33,13 +33,14 @@ export class GroupHandOver {
   readonly #deps: GroupConsumerDeps;
   readonly #commits: GroupCommits;
   readonly #fetcher: GroupFetcher;
-  readonly #callbacks = new GroupCallbacks();
+  readonly #callbacks: GroupCallbacks;
   #changes: Promise<void> = Promise.resolve();
 
   constructor(deps: GroupConsumerDeps, commits: GroupCommits, fetcher: GroupFetcher) {
     this.#deps = deps;
     this.#commits = commits;
     this.#fetcher = fetcher;
+    this.#callbacks = new GroupCallbacks(deps);
   }
 
   /** Whether who asks runs in a callback of the user's. */
@@ -82,7 +83,7 @@ export class GroupHandOver {
     try {
       if (last.length === 0) return;
       if (failure !== undefined) await this.#tellLost(last, failure.error);
-      else await this.#callbacks.call(() => options.onRevoked?.(last.map(({ place }) => place)));
+      else await this.#callbacks.call('onRevoked', () => options.onRevoked?.(last.map(({ place }) => place)));
     } finally {
       held.removeAll();
     }
@@ -93,7 +94,9 @@ export class GroupHandOver {
     const told = partitions.map((one): LostPartition => {
       return { ...one.place, position: one.handed, committedOffset: one.committed };
     });
-    await this.#callbacks.call(() => onLost?.(told, reason instanceof Error ? reason : new Error(String(reason))));
+    await this.#callbacks.call('onLost', () =>
+      onLost?.(told, reason instanceof Error ? reason : new Error(String(reason))),
+    );
   }
 
   /** Resolves when all that has begun has ended. */
@@ -120,7 +123,7 @@ export class GroupHandOver {
     this.#takeOverLater(found.filter(({ offset }) => offset === undefined).map(({ one }) => one));
     if (here.length === 0) return;
     for (const { one } of here) one.isAnnounced = true;
-    await this.#callbacks.call(() => options.onAssigned?.(here.map(({ one }) => one.place)));
+    await this.#callbacks.call('onAssigned', () => options.onAssigned?.(here.map(({ one }) => one.place)));
     for (const { one, offset, committed } of here) if (one.state === 'starting') one.begin(offset, committed);
     held.changed();
   }
@@ -182,7 +185,7 @@ export class GroupHandOver {
     // Who leaves commits, and tells, all at once.
     if (left.length === 0 || leaving.aborted) return;
     const told = left.filter(({ isAnnounced }) => isAnnounced).map(({ place }) => place);
-    if (told.length > 0) await this.#callbacks.call(() => options.onRevoked?.(told));
+    if (told.length > 0) await this.#callbacks.call('onRevoked', () => options.onRevoked?.(told));
     for (const one of left) held.remove(one);
     member.tellOwned();
     held.changed();

@@ -48,8 +48,8 @@ export interface GroupConsumerOptions {
   /** Who is not heard of for this long loses its partitions; 6,000 to 1,800,000. @default 45000 */
   readonly sessionTimeoutMs?: number;
   /**
-   * The time for one record, or one batch. Heartbeats go on beside it; who takes longer is thrown out, so that a handler that
-   * hangs does not hold its partitions for ever. @default 300000
+   * The time for one record, one batch or one callback. Heartbeats go on beside it; who takes longer is thrown out, so that a
+   * handler that hangs does not hold its partitions for ever. @default 300000
    */
   readonly processingTimeoutMs?: number;
   /** Wait for more at the end; else end when all partitions that this member has are read to their ends. @default true */

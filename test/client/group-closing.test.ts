@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { LogError, type LostPartition } from '../../lib/client/index.ts';
 import type { TransportRequest } from '../../lib/client/transport.ts';
-import { clock, openGroupWorld, until } from './group-fixture.ts';
+import { clock, memberIdOf, openGroupWorld, until } from './group-fixture.ts';
 
 const isCommit = ({ method, path }: TransportRequest) => method === 'POST' && path.endsWith('/offsets');
 
@@ -143,4 +143,22 @@ test('when a handler throws the others end their records, which are committed', 
   const { partitions, members } = await client.admin.describeGroup('billing');
   expect(partitions.map(({ committedOffset }) => committedOffset ?? 0)).toEqual([1, 0]);
   expect(members).toEqual([]);
+});
+
+// It stayed a member whose partitions nobody read, or a close that never came back.
+test.each(['onAssigned', 'onRevoked', 'onLost'] as const)('%s that hangs ends its consumer', async (name) => {
+  const world = await openGroupWorld('direct');
+  await world.fill('orders', 1, 20);
+  const member = world.openClient();
+  let count = 0;
+  const hang = () => new Promise<void>(() => {});
+  const options = { group: 'billing', processingTimeoutMs: 10_000, [name]: hang };
+  const consumer = member.client.consumer('orders', options);
+  const done = consumer.each(() => void count++);
+  const ended = done.catch((error) => error);
+  if (name !== 'onAssigned') await until(() => count === 20, 'it is read');
+  if (name === 'onLost') await world.throwOut('billing', memberIdOf(member));
+  if (name === 'onRevoked') await consumer.close().catch(() => {});
+  expect(await ended).toMatchObject({ code: 'REQUEST_TIMED_OUT', message: expect.stringContaining(`${name} has not`) });
+  expect((await world.openClient().client.admin.describeGroup('billing')).members).toEqual([]);
 });
