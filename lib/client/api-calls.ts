@@ -74,7 +74,7 @@ export function errorOf(response: TransportResponse): LogError {
     // No document of ours, for example a proxy's page: the status says what is known.
     problem = undefined;
   }
-  const error = isProblem(problem) ? problemToError(problem, response.status) : foreignError(problem, response.status);
+  const error = isProblem(problem) ? problemToError(problem, response.status) : foreignError(problem, response);
   const seconds = Number(response.header('retry-after'));
   if (!(seconds > 0) || (error.details !== undefined && 'retryAfterMs' in error.details)) return error;
   const { code, message, retriable, effect } = error;
@@ -90,7 +90,12 @@ function isProblem(document: unknown): boolean {
 }
 
 /** What something before the log has answered: API Gateway and function URLs tell the reason as `message`. */
-function foreignError(document: unknown, status: number): LogError {
+function foreignError(document: unknown, { status, header }: TransportResponse): LogError {
+  if (status >= 300 && status < 400) {
+    const location = header('location') ?? 'another place';
+    const told = `the server answered with status ${status}, to go to ${location}; requests are not sent on, name that endpoint`;
+    return new LogError('INVALID_REQUEST', told, { effect: 'none' });
+  }
   const { message, Message } = (document ?? {}) as { readonly message?: unknown; readonly Message?: unknown };
   const reason = typeof message === 'string' ? message : Message;
   const error = problemToError(undefined, status);

@@ -1,4 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
+import { sendBatches } from '../../lib/client/send-batches.ts';
 import { httpTransport } from '../../lib/client/transport-http.ts';
 import { partitionsHeader } from '../../lib/wire.ts';
 import { listen } from './http-server.ts';
@@ -95,4 +96,19 @@ test('long polls keep no other request from a connection', async () => {
   });
   ended.abort();
   await polls;
+});
+
+// It said that the server answered with status 301, and that nobody knows what it did.
+test('who is sent elsewhere is told where, and that nothing was done', async () => {
+  const endpoint = await listen((_, response) => {
+    response.writeHead(301, { location: 'https://log.example.com/v1/topics/orders/batches' });
+    response.end('<html>Moved Permanently</html>');
+  });
+  const frame = { partition: 0, batch: new Uint8Array(61) };
+  await expect(sendBatches(transportTo(endpoint), 'orders', [frame])).rejects.toMatchObject({
+    code: 'INVALID_REQUEST',
+    effect: 'none',
+    message:
+      'the server answered with status 301, to go to https://log.example.com/v1/topics/orders/batches; requests are not sent on, name that endpoint',
+  });
 });
