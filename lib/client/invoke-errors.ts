@@ -19,6 +19,8 @@ const refusals: Readonly<Record<string, ErrorCode>> = {
   CredentialsProviderError: 'TOPIC_AUTHORIZATION_FAILED',
   TokenProviderError: 'TOPIC_AUTHORIZATION_FAILED',
   ResourceNotFoundException: 'INVALID_REQUEST',
+  // Its state is Pending or Inactive: it was just deployed, or not used for weeks.
+  ResourceConflictException: 'KAFKA_STORAGE_ERROR',
 };
 
 interface SdkError extends Error {

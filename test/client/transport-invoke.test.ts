@@ -184,6 +184,11 @@ describe('an invoke that is refused or lost', () => {
       { code: 'INVALID_REQUEST', effect: 'none', retriable: false },
     ],
     [
+      'meets a function that is not ready',
+      named('ResourceConflictException', { $fault: 'client' }),
+      { code: 'KAFKA_STORAGE_ERROR', effect: 'none', retriable: true },
+    ],
+    [
       'meets a failure of Lambda before the function',
       named('ENINotReadyException', { $fault: 'server' }),
       { code: 'KAFKA_STORAGE_ERROR', effect: 'none', retriable: true },
