@@ -20,7 +20,7 @@ export class GroupDeliveries {
   readonly #heartbeats: GroupHeartbeats;
   readonly #onEnd: () => void;
 
-  /** `onEnd` is called when everything is read, by a consumer that does not follow. */
+  /** `onEnd` is called when nothing more is to be handed out: all is read, by a consumer that does not follow, or one has left. */
   constructor(deps: GroupConsumerDeps, heartbeats: GroupHeartbeats, onEnd: () => void) {
     this.#deps = deps;
     this.#heartbeats = heartbeats;
@@ -32,6 +32,8 @@ export class GroupDeliveries {
     const { held, clock } = this.#deps;
     for (let taken = await this.#take(); taken !== undefined; taken = await this.#take()) {
       const { one, fetched } = taken;
+      // Else who was at it has failed, or left. What comes behind it must not be handed out, and done, before it is.
+      let isThrough = false;
       try {
         for (const record of readRecords(one.topic, fetched, Number.POSITIVE_INFINITY)) {
           if (!this.#isWanted(one)) break;
@@ -40,7 +42,9 @@ export class GroupDeliveries {
           one.done = record.offset + 1;
         }
         this.#finish(taken);
+        isThrough = true;
       } finally {
+        if (!isThrough) this.#onEnd();
         held.release(one);
       }
     }
@@ -50,6 +54,8 @@ export class GroupDeliveries {
     const { held, clock } = this.#deps;
     for (let taken = await this.#take(); taken !== undefined; taken = await this.#take()) {
       const { one, fetched } = taken;
+      // Else who was at it has failed, or left. What comes behind it must not be handed out, and done, before it is.
+      let isThrough = false;
       try {
         for (const batch of readBatches(one.topic, fetched, Number.POSITIVE_INFINITY)) {
           if (!this.#isWanted(one)) break;
@@ -58,7 +64,9 @@ export class GroupDeliveries {
           one.done = batch.nextOffset;
         }
         this.#finish(taken);
+        isThrough = true;
       } finally {
+        if (!isThrough) this.#onEnd();
         held.release(one);
       }
     }

@@ -162,3 +162,31 @@ test.each(['onAssigned', 'onRevoked', 'onLost'] as const)('%s that hangs ends it
   expect(await ended).toMatchObject({ code: 'REQUEST_TIMED_OUT', message: expect.stringContaining(`${name} has not`) });
   expect((await world.openClient().client.admin.describeGroup('billing')).members).toEqual([]);
 });
+
+// Whoever else was idle took what came behind in the same partition, which was then done up to there: the record that had
+// failed, and those behind it, were committed and never came again.
+test.each(['each', 'eachBatch'] as const)(
+  'when a handler of %s throws nothing behind its record is handed out',
+  async (way) => {
+    const world = await openGroupWorld('direct');
+    await world.fill('orders', 1, 40);
+    const { client, sent } = world.openClient();
+    const consumer = client.consumer('orders', { group: 'billing', concurrency: 3, maxBytes: 1 });
+    const handled: number[] = [];
+    const handle = async (offset: number) => {
+      handled.push(offset);
+      // Until the answer behind it lies ready.
+      await until(() => sent.filter(({ path }) => path.endsWith('/fetch')).length >= 2, 'more is asked for');
+      await clock.sleep(2_000);
+      throw new Error('refused by the handler');
+    };
+    const done =
+      way === 'each'
+        ? consumer.each(({ offset }) => handle(offset))
+        : consumer.eachBatch(({ records: [first] }) => handle(first?.offset ?? -1));
+    await expect(done).rejects.toThrow('refused by the handler');
+    expect(handled).toEqual([0]);
+    const { partitions } = await client.admin.describeGroup('billing');
+    expect(partitions[0]?.committedOffset ?? 0).toBe(0);
+  },
+);
