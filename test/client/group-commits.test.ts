@@ -12,6 +12,8 @@ import { fillDensely } from './dense-records.ts';
 import { clock, memberIdOf, openGroupWorld, until } from './group-fixture.ts';
 
 const byHand = { group: 'billing', autoCommit: false } as const;
+/** No stall of the machine is as long. */
+const steadily = { ...byHand, follow: false, sessionTimeoutMs: 1_800_000 } as const;
 
 const told = (error: unknown) => (isLogError(error) ? `${error.code}: ${error.message}` : String(error));
 
@@ -141,12 +143,7 @@ test.each([true, false])(
     const world = await openGroupWorld('direct');
     await world.fill('orders', 1, 3);
     const { client, failNext } = world.openClient();
-    const consumer = client.consumer('orders', {
-      ...byHand,
-      autoCommit,
-      autoCommitIntervalMs: 1_000_000,
-      follow: false,
-    });
+    const consumer = client.consumer('orders', { ...steadily, autoCommit, autoCommitIntervalMs: 1_000_000 });
     const failures = [
       () => failNext('/offsets', new LogError('KAFKA_STORAGE_ERROR', 'lost')),
       () => failNext('/offsets', new LogError('KAFKA_STORAGE_ERROR', 'lost'), { isApplied: true }),
@@ -165,10 +162,10 @@ test('a commit that is tried again does not come behind a later one', async () =
   const world = await openGroupWorld('direct');
   await world.fill('orders', 1, 3);
   const { client, failNext } = world.openClient();
-  const consumer = client.consumer('orders', { ...byHand, follow: false });
+  const consumer = client.consumer('orders', steadily);
   const kept: ConsumedRecord[] = [];
   for await (const record of consumer) kept.push(record);
-  const again = client.consumer('orders', { ...byHand, follow: false });
+  const again = client.consumer('orders', steadily);
   for await (const record of again) {
     if (record.offset < 2) continue;
     failNext('/offsets', new LogError('KAFKA_STORAGE_ERROR', 'lost'));
@@ -190,7 +187,7 @@ test('a commit that nobody answers is given up after a while', async () => {
       return await log(request);
     },
   });
-  const consumer = client.consumer('orders', { ...byHand, follow: false });
+  const consumer = client.consumer('orders', steadily);
   await expect(consumer.each((record) => consumer.commit(record))).rejects.toMatchObject({ code: 'REQUEST_TIMED_OUT' });
   isDown = false;
 });

@@ -88,7 +88,9 @@ test('a record takes as many looks at what its member has with fifty topics as w
     looks.mockClear();
     let records = 0;
     const { client } = world.openClient();
-    await client.consumer(topics, { group: `group-${count}`, follow: false }).each(() => void records++);
+    await client
+      .consumer(topics, { group: `group-${count}`, follow: false, sessionTimeoutMs: 1_800_000 })
+      .each(() => void records++);
     expect(records).toBe(count * 3);
     return looks.mock.calls.length / records;
   };

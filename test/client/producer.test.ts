@@ -277,7 +277,7 @@ describe('a producer', () => {
 
   // What was known of it counted for a minute, and everything that was sent failed meanwhile.
   test('looks at its topic again when the log refuses what does not fit it', async () => {
-    const client = await openClient('direct', undefined, hurriedClock);
+    const client = await openClient('direct');
     await client.admin.createTopic('orders', { partitions: 8 });
     const producer = client.producer('orders');
     // By its key a record goes to partition 1 of 8.
