@@ -94,14 +94,14 @@ function foreignError(document: unknown, { status, header }: TransportResponse):
   if (status >= 300 && status < 400) {
     const location = header('location') ?? 'another place';
     const told = `the server answered with status ${status}, to go to ${location}; requests are not sent on, name that endpoint`;
-    return new LogError('INVALID_REQUEST', told, { effect: 'none' });
+    return new LogError<ErrorCode>('INVALID_REQUEST', told, { effect: 'none', details: { reason: 'not-of-a-log' } });
   }
   const { message, Message } = (document ?? {}) as { readonly message?: unknown; readonly Message?: unknown };
   const reason = typeof message === 'string' ? message : Message;
   const error = problemToError(undefined, status);
   if (typeof reason !== 'string') {
-    // Another server knows no path of a log, or sends elsewhere.
-    if (status !== 404 && status !== 405 && status >= 400) return error;
+    // Another server knows no path of a log.
+    if (status !== 404 && status !== 405) return error;
     return new LogError<ErrorCode>(error.code, error.message, { details: { reason: 'not-of-a-log' } });
   }
   const { code, effect } = error;

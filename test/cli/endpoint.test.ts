@@ -49,7 +49,12 @@ describe('an address where no log answers', () => {
     ['a page', 200, '<html>', 'what answered with status 200 is no log: its answer is not JSON'],
     ['other JSON', 200, '{"hello":1}', 'what answered with status 200 is no log: topics is not in its answer'],
     ['a page that is not there', 404, '<html>', 'the server answered with status 404'],
-    ['a page that is elsewhere', 301, '', 'the server answered with status 301'],
+    [
+      'a page that is elsewhere',
+      301,
+      '',
+      'the server answered with status 301, to go to another place; requests are not sent on, name that endpoint',
+    ],
   ])('is told so: %s', async (_, status, body, message) => {
     const endpoint = await listen((_, response) => response.writeHead(status).end(body));
     const { exitCode, stdout, stderr } = await runCli(['topics', 'list', '--endpoint', endpoint]);
