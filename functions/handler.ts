@@ -189,7 +189,8 @@ function requestOf({ method, target, headers }: EventRequest, signal: AbortSigna
 }
 
 function isRead({ method, target }: EventRequest): boolean {
-  return method === 'GET' || method === 'HEAD' || /\/fetch(\?|$)/.test(target);
+  // Topics and groups may be called `fetch` as well.
+  return method === 'GET' || method === 'HEAD' || /^\/v1\/topics\/[^/]+\/fetch(\?|$)/.test(target);
 }
 
 /** Gives the bytes sent. */

@@ -89,6 +89,23 @@ test('a log that does not answer in time is told before Lambda would end the fun
   });
 });
 
+// Whatever ended in `/fetch` counted as a read: a delete that ran out of time was told to have had no effect.
+test('a topic or a group that is called fetch is changed as any other is', async () => {
+  const never = () => new Promise<never>(() => {});
+  await using functions = openMemoryFunctions((log) => ({
+    ...log,
+    topics: { ...log.topics, delete: never },
+    groups: { ...log.groups, delete: never },
+  }));
+  for (const [name, path] of [
+    ['topics', '/v1/topics/fetch'],
+    ['group', '/v1/groups/fetch'],
+  ] as const) {
+    const { body } = await functions.invoke(name, { method: 'DELETE', path }, 500);
+    expect(JSON.parse(body)).toMatchObject({ code: 'REQUEST_TIMED_OUT', effect: 'unknown' });
+  }
+});
+
 test('the answer waits for what the log does beside it, since the environment is frozen then', async () => {
   let isSettled = false;
   const settled = async () => {
