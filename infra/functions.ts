@@ -56,6 +56,9 @@ export function createFunction(
   // A role of its own, since the one CDK would make may write to every log group of the account.
   const role = new Role(scope, `${id}Role`, { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
   const { tracing = false, environment } = props;
+  // Taken one by one: an option that is there and undefined means its default, as everywhere in the CDK.
+  const { memorySize, timeout } = defaultsOf(name, props.responseStreaming);
+  const options = props[name] ?? {};
   if (tracing) {
     Validations.of(role).acknowledge({
       id: 'AwsSolutions-IAM5[Resource::*]',
@@ -72,14 +75,20 @@ export function createFunction(
     logGroup,
     tracing: tracing ? Tracing.ACTIVE : Tracing.DISABLED,
     environment: { NODE_OPTIONS: '--enable-source-maps', ...environment },
-    ...defaultsOf(name, props.responseStreaming),
-    ...props[name],
+    memorySize: options.memorySize ?? memorySize,
+    timeout: options.timeout ?? timeout,
+    ...(options.reservedConcurrentExecutions !== undefined && {
+      reservedConcurrentExecutions: options.reservedConcurrentExecutions,
+    }),
   });
   logGroup.grantWrite(fn);
   return fn;
 }
 
-function defaultsOf(name: FunctionName, responseStreaming = false): FunctionOptions {
+function defaultsOf(
+  name: FunctionName,
+  responseStreaming = false,
+): { readonly memorySize: number; readonly timeout: Duration } {
   // A topic of many partitions takes a while to make and to delete, and CloudFormation waits.
   if (name === 'topics') return { memorySize: 512, timeout: Duration.minutes(5) };
   // A heartbeat waits for DynamoDB and has next to nothing to compute.

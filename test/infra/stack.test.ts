@@ -7,7 +7,7 @@ import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic as SnsTopic } from 'aws-cdk-lib/aws-sns';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleFolder } from '../../infra/bundles.ts';
-import { Millrace, Topic } from '../../infra/index.ts';
+import { Millrace, type MillraceProps, Topic } from '../../infra/index.ts';
 import { routes } from '../../lib/api/routes.ts';
 import { metrics } from '../../lib/metrics.ts';
 import { tableDefinition, timeToLiveAttribute } from '../../lib/store/items-dynamodb.ts';
@@ -172,6 +172,20 @@ describe('functions', () => {
     });
     choices.allResourcesProperties('AWS::Lambda::Function', { TracingConfig: { Mode: 'Active' } });
     choices.hasResourceProperties('AWS::ApiGateway::Stage', { TracingEnabled: true });
+  });
+
+  // Undefined stood in the place of the default, and Lambda has its own: 128 MiB and 3 seconds.
+  test('an option that is undefined has its default', () => {
+    const stack = new Stack(new App(), 'Undefined');
+    const options = { memorySize: undefined, timeout: undefined, reservedConcurrentExecutions: undefined };
+    // Programs without `exactOptionalPropertyTypes` may write this.
+    new Millrace(stack, 'Log', { produce: options } as unknown as MillraceProps);
+    Template.fromStack(stack).hasResourceProperties('AWS::Lambda::Function', {
+      Description: 'Millrace: produce',
+      MemorySize: 1024,
+      Timeout: 28,
+      ReservedConcurrentExecutions: Match.absent(),
+    });
   });
 
   test('a bundle that was not built is told by name, with the command that builds it', () => {
