@@ -192,7 +192,7 @@ test('a topic that is not ready in time is told in time', async () => {
   await using functions = openMemoryFunctions((log) => ({ ...log, topics: { ...log.topics, create: never } }));
   const startMs = performance.now();
   const told = await send(functions, 'Create', {}, undefined, 5_500);
-  expect(performance.now() - startMs).toBeLessThan(1_000);
+  expect(performance.now() - startMs).toBeLessThan(4_000);
   expect(told).toMatchObject({ Status: 'FAILED', Reason: expect.stringMatching(/^REQUEST_TIMED_OUT/) });
 });
 

@@ -2,9 +2,12 @@ import { expect, test } from 'vitest';
 import { parseTopicName } from '../../lib/ids.ts';
 import { encodeBatch } from '../../lib/record/encode-batch.ts';
 import { batchOf } from '../api/harness.ts';
+import { createVirtualClock } from '../support/virtual-clock.ts';
 import { openMemoryFunctions } from './memory-function.ts';
 
 const topic = parseTopicName('orders');
+/** Records are of now. */
+const startMs = Date.now();
 const path = '/v1/topics/orders/partitions/0/records';
 const rest = (query: Record<string, string> = {}, headers: Record<string, string> = {}) => ({
   httpMethod: 'GET',
@@ -18,12 +21,13 @@ function offsetsOf(text: string): number[] {
 }
 
 test('without streaming an event stream is the records there are, at once', async () => {
-  await using functions = openMemoryFunctions();
+  const clock = createVirtualClock(startMs);
+  await using functions = openMemoryFunctions(undefined, clock);
   await functions.log.topics.create({ topic });
   await functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['a', 'b']) }] });
-  const startMs = performance.now();
-  const answer = await functions.invoke('fetch', rest());
-  expect(performance.now() - startMs).toBeLessThan(1_000);
+  const answer = await clock.run(functions.invoke('fetch', rest()));
+  // But for the pause that tells that no more is on its way.
+  expect(clock.nowMs() - startMs).toBe(100);
   expect(answer).toMatchObject({
     statusCode: 200,
     isBase64Encoded: false,
@@ -34,20 +38,24 @@ test('without streaming an event stream is the records there are, at once', asyn
 });
 
 test('it waits for the first record, and the reader comes back behind the last', async () => {
-  await using functions = openMemoryFunctions();
+  const clock = createVirtualClock(startMs);
+  await using functions = openMemoryFunctions(undefined, clock);
   await functions.log.topics.create({ topic });
   await functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['a']) }] });
   const answer = functions.invoke('fetch', rest({}, { 'last-event-id': '0' }));
-  setTimeout(() => functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['b']) }] }), 300);
-  expect(offsetsOf((await answer).body)).toEqual([1]);
+  const later = clock
+    .sleep(10_000)
+    .then(() => functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['b']) }] }));
+  expect(offsetsOf((await clock.run(answer)).body)).toEqual([1]);
+  await later;
 });
 
 test('it ends without records while there is time to answer', async () => {
-  await using functions = openMemoryFunctions();
+  const clock = createVirtualClock(startMs);
+  await using functions = openMemoryFunctions(undefined, clock);
   await functions.log.topics.create({ topic });
-  const startMs = performance.now();
-  const answer = await functions.invoke('fetch', rest(), 2_000);
-  expect(performance.now() - startMs).toBeLessThan(1_500);
+  const answer = await clock.run(functions.invoke('fetch', rest(), 2_000));
+  expect(clock.nowMs() - startMs).toBe(300);
   expect(answer).toMatchObject({ statusCode: 200, body: expect.stringMatching(/^retry: 1000\n\n/) });
   expect(offsetsOf(answer.body)).toEqual([]);
 });
@@ -71,14 +79,16 @@ test('it ends before it outgrows a payload, and an event too large for any is to
 });
 
 test('with streaming the head comes first, the records as they come, and the end in time', async () => {
-  await using functions = openMemoryFunctions();
+  const clock = createVirtualClock(startMs);
+  await using functions = openMemoryFunctions(undefined, clock);
   await functions.log.topics.create({ topic });
   await functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['a']) }] });
-  setTimeout(() => functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['b']) }] }), 200);
-  const startMs = performance.now();
-  const { head, bytes } = await functions.stream('fetch', rest(), 2_500);
-  expect(performance.now() - startMs).toBeGreaterThan(500);
-  expect(performance.now() - startMs).toBeLessThan(2_300);
+  const later = clock
+    .sleep(200)
+    .then(() => functions.log.produce({ topic, batches: [{ partition: 0, batch: batchOf(['b']) }] }));
+  const { head, bytes } = await clock.run(functions.stream('fetch', rest(), 2_500));
+  await later;
+  expect(clock.nowMs() - startMs).toBe(800);
   expect(head).toMatchObject({ statusCode: 200, headers: { 'content-type': 'text/event-stream' } });
   expect(offsetsOf(bytes.toString())).toEqual([0, 1]);
   expect(functions.finished.at(-1)).toMatchObject({ status: 200, answerBytes: bytes.byteLength });

@@ -7,7 +7,7 @@ import { composeFunction, type FunctionName } from '../../functions/compose.ts';
 import { topicResource } from '../../functions/custom-resource.ts';
 import { InvokeSlot } from '../../functions/invoke.ts';
 import type { FinishedInvoke } from '../../functions/telemetry.ts';
-import { systemClock, systemRandomBytes } from '../../lib/clock.ts';
+import { type Clock, systemClock, systemRandomBytes } from '../../lib/clock.ts';
 import { createLog, type OpenLog } from '../../lib/create-log.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { createMemoryObjectStore } from '../../lib/store/object-store-memory.ts';
@@ -24,8 +24,10 @@ export interface MemoryFunctions extends AsyncDisposable {
 }
 
 /** `over`: what the functions see in the place of the log, for example one that is slow. */
-export function openMemoryFunctions(over: (log: OpenLog) => OpenLog = (log) => log): MemoryFunctions {
-  const clock = systemClock;
+export function openMemoryFunctions(
+  over: (log: OpenLog) => OpenLog = (log) => log,
+  clock: Clock = systemClock,
+): MemoryFunctions {
   const randomBytes = systemRandomBytes;
   const objectStore = createMemoryObjectStore({ clock, randomBytes });
   const metadataStore = openSqliteMetadataStore(':memory:');
@@ -47,7 +49,8 @@ export function openMemoryFunctions(over: (log: OpenLog) => OpenLog = (log) => l
     log,
     finished,
     failures,
-    invoke: async (name, event, remainingMs) => await buffered.get(name)?.buffered(event, contextOf(remainingMs)),
+    invoke: async (name, event, remainingMs) =>
+      await buffered.get(name)?.buffered(event, contextOf(clock, remainingMs)),
     async stream(name, event, remainingMs) {
       const stream = new PassThrough({ highWaterMark: 1024 });
       const bytes = stream.toArray();
@@ -56,16 +59,16 @@ export function openMemoryFunctions(over: (log: OpenLog) => OpenLog = (log) => l
         head = given;
         return target;
       };
-      await streaming.get(name)?.streaming(begin as never)(event, stream, contextOf(remainingMs));
+      await streaming.get(name)?.streaming(begin as never)(event, stream, contextOf(clock, remainingMs));
       return { head, bytes: Buffer.concat(await bytes) };
     },
     [Symbol.asyncDispose]: () => log.close(),
   };
 }
 
-function contextOf(remainingMs = 28_000) {
-  const endsAtMs = Date.now() + remainingMs;
-  return { awsRequestId: crypto.randomUUID(), getRemainingTimeInMillis: () => endsAtMs - Date.now() };
+function contextOf(clock: Clock, remainingMs = 28_000) {
+  const endsAtMs = clock.nowMs() + remainingMs;
+  return { awsRequestId: crypto.randomUUID(), getRemainingTimeInMillis: () => endsAtMs - clock.nowMs() };
 }
 
 const eventFolder = join(import.meta.dirname, 'events');

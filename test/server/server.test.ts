@@ -197,7 +197,7 @@ describe('the server', () => {
       await pause(50);
       const startMs = performance.now();
       await door[Symbol.asyncDispose]();
-      expect(performance.now() - startMs).toBeLessThan(2000);
+      expect(performance.now() - startMs).toBeLessThan(8000);
       expect((await poll).json).toMatchObject({ records: [], nextOffset: 0 });
       expect(await streamed).toBe('retry: 1000\n\n');
       await expect(door.fetch('/v1/health')).rejects.toThrow();
