@@ -48,6 +48,7 @@ import {
   offsetsAreContiguous,
   onlyWhatWasSentIsRead,
 } from './record-invariants.ts';
+import { sessionsLastTheirTime, whatIsTakenIsGivenUpInTime, whoIsAwayIsAMember } from './session-invariants.ts';
 import {
   answersNeedATopic,
   listsAreWhole,
@@ -83,6 +84,9 @@ const ofHistory = {
   ownersMayCommit,
   oldEpochsAreFenced,
   outsidersWaitForMembers,
+  sessionsLastTheirTime,
+  whoIsAwayIsAMember,
+  whatIsTakenIsGivenUpInTime,
   committedOffsetsAreTheLast,
   groupsSkipNothing,
   closedConsumersHaveCommitted,

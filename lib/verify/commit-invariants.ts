@@ -201,7 +201,10 @@ function writesOf(history: SortedHistory, group: string): (life: TopicLife, part
   return ({ topicId }, partition) => [...ofAll, ...(found.get(placeOf(topicId, partition)) ?? [])];
 }
 
-/** 7: what a member commits was handed out to the group, all of it from the beginning on: nothing is skipped, whoever had it. */
+/**
+ * 7: what a member commits was handed out to the group, all of it from the beginning on: nothing is skipped, whoever had it. What
+ * its consumer was not done with does not count: it is handed out again.
+ */
 export function groupsSkipNothing({ operations, logs, topics }: SortedHistory): Violation[] {
   const isAlone = (life: TopicLife) => topics.filter(({ topic }) => topic === life.topic).length === 1;
   const commits = operations.filter(
@@ -223,7 +226,7 @@ function skippedIn(log: PartitionLog, group: string, commits: readonly CommitOff
   /** When each record was first handed out, at the earliest. */
   const handedOut = new Map<Offset, Instant>();
   for (const read of log.reads) {
-    if (read.group !== group) continue;
+    if (read.group !== group || (read.type === 'poll' && read.isUndone === true)) continue;
     for (const { offset } of answerOf(read)?.records ?? []) {
       handedOut.set(offset, Math.min(read.start, handedOut.get(offset) ?? Number.POSITIVE_INFINITY));
     }

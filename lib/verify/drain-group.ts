@@ -5,6 +5,7 @@
 
 import type { Clock } from '../clock.ts';
 import type { GroupId, MemberId, TopicName } from '../ids.ts';
+import { groupCheckMsMax, heartbeatIntervalMsMax, sessionTimeoutMsDefault } from '../limits.ts';
 import { formatFailure } from './format.ts';
 import { GroupRecorder } from './group-recorder.ts';
 import { Membership } from './membership.ts';
@@ -18,19 +19,29 @@ const roundMs = 1_000;
 /** Of fetches of one partition. */
 const readsMax = 1_000;
 
+/** A death is noticed when the session is over, by who looks then; and what the dead had is given with the heartbeat after that. */
+const deathMsMax = sessionTimeoutMsDefault + groupCheckMsMax + 2 * heartbeatIntervalMsMax;
+
+export interface DrainOptions {
+  /** Ends early where it may not go on. */
+  readonly mayGoOn?: () => boolean;
+  /** At last one of the two dies, and the other must get what it had by nothing but its own heartbeats: takes a minute. */
+  readonly hasDeath?: boolean;
+}
+
 export interface Drained {
   readonly topic: TopicName;
   readonly partitionCount: number;
 }
 
-/** Resolves with what went wrong; nothing when all is read and committed. Ends early where it may not go on. */
+/** Resolves with what went wrong; nothing when all is read and committed. */
 export async function drainGroup(
   recorder: Recorder,
   caller: Caller,
   clock: Clock,
   groupId: GroupId,
   topics: readonly Drained[],
-  mayGoOn = () => true,
+  { mayGoOn = () => true, hasDeath = false }: DrainOptions = {},
 ): Promise<string[]> {
   const groups = new GroupRecorder(recorder);
   const members = Array.from({ length: memberCount }, (_, index) => {
@@ -40,7 +51,7 @@ export async function drainGroup(
       instanceId: undefined,
       topics: topics.map(({ topic }) => topic),
       assignor: 'uniform',
-      sessionTimeoutMs: 45_000,
+      sessionTimeoutMs: sessionTimeoutMsDefault,
       rebalanceTimeoutMs: 60_000,
     });
   });
@@ -62,6 +73,20 @@ export async function drainGroup(
   const wrong: string[] = [];
   if (isSettled()) {
     for (const member of members) wrong.push(...(await readAndCommit(recorder, groups, caller, member, mayGoOn)));
+    const [heir, dead] = members;
+    if (hasDeath && heir !== undefined && dead !== undefined) {
+      came.delete(dead);
+      for (let ms = 0; ms < deathMsMax && heir.holdings.size < partitionCount; ms += heartbeatIntervalMsMax) {
+        await clock.sleep(heartbeatIntervalMsMax);
+        await heir.heartbeat(false);
+      }
+      const { size } = heir.holdings;
+      if (size < partitionCount) {
+        wrong.push(
+          `${deathMsMax} ms after one of two members of group ${groupId} died, the other has ${size} of ${partitionCount} partitions`,
+        );
+      }
+    }
   } else {
     const held = members.map(({ memberEpoch, holdings }) => `${holdings.size} at epoch ${memberEpoch}`);
     wrong.push(

@@ -88,7 +88,7 @@ export class GroupRecorder {
   ): Promise<MemberCall> {
     const { groupId, memberId, instanceId } = identity;
     const request = { groupId, memberId, isTemporary, ...(instanceId === undefined ? {} : { instanceId }) };
-    const asked = { memberEpoch, owned: [], isStray: false };
+    const asked = { memberEpoch, owned: [], isStray: false, isTemporary };
     return await this.#member(caller, 'leave', identity, asked, async ({ groups }) => {
       await groups.leave(request);
       return { memberId, memberEpoch, heartbeatIntervalMs: 0 };
@@ -182,7 +182,7 @@ export class GroupRecorder {
     caller: Caller,
     type: MemberOperation['type'],
     { groupId, memberId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs }: MemberIdentity,
-    asked: Pick<MemberOperation, 'memberEpoch' | 'owned' | 'isStray'>,
+    asked: Pick<MemberOperation, 'memberEpoch' | 'owned' | 'isStray' | 'isTemporary'>,
     work: (log: Parameters<Parameters<Recorder['end']>[2]>[0]) => Promise<HeartbeatAnswer>,
   ): Promise<MemberCall> {
     const noted = { type, group: groupId, memberId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, ...asked };

@@ -90,6 +90,8 @@ export interface PollOperation extends Timed {
   readonly group?: string | undefined;
   /** Where it was told to begin. Undefined: elsewhere, as where its group was. */
   readonly from?: 'earliest' | 'latest' | undefined;
+  /** Its consumer died or left before it was done with them: they are to come again. */
+  readonly isUndone?: boolean;
   readonly outcome: Outcome<{ readonly records: readonly ReadRecord[] }>;
 }
 
@@ -141,6 +143,8 @@ export interface MemberOperation extends Timed {
   readonly memberEpoch: number;
   /** All that the member says it holds, and it holds no more until the answer. Undefined: it does not say. */
   readonly owned: readonly Place[] | undefined;
+  /** Of a static member that leaves for a while. */
+  readonly isTemporary?: boolean;
   readonly sessionTimeoutMs: number;
   /** How long the member may hold what it was told to give up. */
   readonly rebalanceTimeoutMs: number;

@@ -14,6 +14,8 @@ interface Relic {
 
 /** Relics that a member keeps, to send commits of them later. */
 const relicsMax = 20;
+/** Of those who give up nothing: several turns. */
+const stubbornMs = 3_000;
 
 /**
  * Joins, reads what it is given from where the group was, commits, gives up what it must, late or early; and leaves, dies,
@@ -27,6 +29,8 @@ export class Member extends Client {
   readonly #instanceId: InstanceId | undefined;
   readonly #sessionTimeoutMs: number;
   readonly #isLazy: boolean;
+  /** Gives up nothing before its time for that is over, and it is a member no longer. */
+  readonly #isStubborn: boolean;
   /** Nobody leaves or comes back at the same moment as the others. */
   readonly #recessDelayMs: number;
   readonly #relics: Relic[] = [];
@@ -43,6 +47,7 @@ export class Member extends Client {
     this.#instanceId = chance.happens(0.3) ? (`instance-${name}` as InstanceId) : undefined;
     this.#sessionTimeoutMs = chance.pick(deps.workload.sessionTimeoutsMs);
     this.#isLazy = chance.happens(0.3);
+    this.#isStubborn = chance.fork('stubborn').happens(0.15);
     this.#recessDelayMs = chance.fork('recess').fraction() * deps.workload.thinkMs * 2;
     this.#membership = this.#newLife();
   }
@@ -77,7 +82,7 @@ export class Member extends Client {
     await this.#read(membership);
     if (chance.happens(0.6)) await this.#commit(membership, [...membership.holdings.values()]);
     const revoked = membership.revoked;
-    if (revoked.length > 0 && !(this.#isLazy && chance.happens(0.7))) {
+    if (revoked.length > 0 && !this.#isStubborn && !(this.#isLazy && chance.happens(0.7))) {
       await this.#commit(membership, revoked);
       this.#keepRelics(membership, revoked);
       membership.release(revoked);
@@ -224,14 +229,16 @@ export class Member extends Client {
   }
 
   #newLife(): Membership {
+    const assignor = this.chance.happens(0.2) ? 'range' : 'uniform';
+    const rebalanceTimeoutMs = this.chance.pick([10_000, 60_000]);
     return new Membership(this.#groups, this, {
       groupId: this.#groupId,
       memberId: `${this.name}.${this.#lives++}` as MemberId,
       instanceId: this.#instanceId,
       topics: this.#topics,
-      assignor: this.chance.happens(0.2) ? 'range' : 'uniform',
+      assignor,
       sessionTimeoutMs: this.#sessionTimeoutMs,
-      rebalanceTimeoutMs: this.chance.pick([10_000, 60_000]),
+      rebalanceTimeoutMs: this.#isStubborn ? stubbornMs : rebalanceTimeoutMs,
     });
   }
 }

@@ -168,9 +168,9 @@ export class Recorder {
     topic: TopicName,
     session: Pick<PollOperation, 'group' | 'from'> & { readonly name: string; readonly start: Moment },
     read: { readonly partition: number; readonly record: DecodedRecord } | { readonly error: unknown },
-  ): void {
+  ): Mutable<PollOperation> {
     const partition = 'record' in read ? read.partition : 0;
-    const operation = this.begin<PollOperation>(caller, topic, {
+    const operation: Mutable<PollOperation> = this.begin<PollOperation>(caller, topic, {
       type: 'poll',
       partition,
       session: session.name,
@@ -182,6 +182,7 @@ export class Recorder {
     const outcome: PollOperation['outcome'] =
       'error' in read ? outcomeOf(read.error) : { kind: 'ok', records: [toRead(read.record)] };
     this.#settle([operation], [outcome]);
+    return operation;
   }
 
   async listOffsets(

@@ -185,13 +185,16 @@ export class Sharer extends Client {
           name: undefined,
         };
         const session = { name, start, group: deps.workload.groups.shared };
-        recorder.poll(this, topic as TopicName, session, { partition, record: next.value });
+        const poll = recorder.poll(this, topic as TopicName, session, { partition, record: next.value });
         if (chance.happens(0.05)) await clock.sleep(chance.fraction() * deps.workload.thinkMs);
         if (chance.happens(0.005)) await clock.sleep(deps.workload.hangMs);
-        if (chance.happens(0.02)) await consumer.commit(next.value);
+        const isCommitted = chance.happens(0.02);
+        if (isCommitted) await consumer.commit(next.value);
         process.isDead = chance.happens(0.01);
+        const isLeft = !process.isDead && chance.happens(0.01);
+        if ((process.isDead || isLeft) && !isCommitted) poll.isUndone = true;
         if (process.isDead) return false;
-        if (chance.happens(0.01)) break;
+        if (isLeft) break;
       }
       await records.return();
       return true;

@@ -197,7 +197,7 @@ async function putToTheTest(
           `${unread.length} partitions could not be read to their ends, such as ${first.topic}/${first.partition}: ${first.why}`,
         ];
   const drained = topics.map((topic) => ({ topic, partitionCount }));
-  const drain = (group: GroupId) => drainGroup(recorder, auditor, clock, group, drained, mayGoOn);
+  const drain = (group: GroupId) => drainGroup(recorder, auditor, clock, group, drained, { mayGoOn });
   doubts.push(...(await Promise.all(hasGroups ? Object.values(groups).map(drain) : [])).flat());
   tell(options, 'judging', recorder, startMs);
 

@@ -200,4 +200,87 @@ export const groupMutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'groups: forget that a session was renewed',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/store/group-store-sqlite.ts',
+        'seenAt: Math.max(found.seenAt, seenAt)',
+        'seenAt: Math.min(found.seenAt, seenAt)',
+      ),
+    ],
+  },
+  {
+    name: 'groups: take the name of an instance from a member that lives',
+    profile: 'local',
+    edits: [edit('lib/group/membership.ts', 'if (isActive) throw', 'if (isActive && nowMs < 0) throw')],
+  },
+  {
+    name: 'groups: end the session of a member that leaves for a while',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/reconcile.ts',
+        'return isUnheard(session, nowMs) || ',
+        "return session.state === 'AWAY' || isUnheard(session, nowMs) || ",
+      ),
+    ],
+  },
+  {
+    name: 'groups: wait for ever for a member to give something up',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/reconcile.ts',
+        'nowMs > (session.revokeBy ?? Number.POSITIVE_INFINITY)',
+        'nowMs > Number.MAX_VALUE',
+      ),
+    ],
+  },
+  {
+    name: 'groups: give a member a tenth of its time to give something up',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/reconcile.ts',
+        'revokeBy: nowMs + session.rebalanceTimeoutMs,',
+        'revokeBy: nowMs + session.rebalanceTimeoutMs / 10,',
+      ),
+    ],
+  },
+  {
+    name: 'groups: end no session by a heartbeat',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/settle.ts',
+        'const over = endedSessions(sessions, nowMs, memberId);',
+        'const over = endedSessions([], nowMs, memberId);',
+      ),
+    ],
+  },
+  {
+    name: 'groups: never look for the dead',
+    profile: 'local',
+    edits: [
+      edit('lib/group/group-plan.ts', 'const latest = nowMs + groupCheckMsMax;', 'const latest = nowMs + 1e9;'),
+      edit(
+        'lib/group/group-plan.ts',
+        'Math.min(latest, ...sessions.map(overAt))',
+        'Math.max(latest, ...sessions.map(overAt))',
+      ),
+    ],
+  },
+  {
+    name: 'groups: the client is done with what it hands out',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/client/group-deliveries.ts',
+        'yield record;\n          one.done = record.offset + 1;',
+        'one.done = record.offset + 1;\n          yield record;',
+      ),
+    ],
+  },
 ];

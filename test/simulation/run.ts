@@ -180,7 +180,7 @@ export class Run {
     }
     const { member, sharer } = this.#plan.clients;
     for (const group of [...(member > 0 ? [groups.raw] : []), ...(sharer > 0 ? [groups.shared] : [])]) {
-      const wrong = await drainGroup(this.recorder, caller, this.#scheduler.clock, group, topics);
+      const wrong = await drainGroup(this.recorder, caller, this.#scheduler.clock, group, topics, { hasDeath: true });
       for (const text of wrong) this.#fail(text);
     }
   }

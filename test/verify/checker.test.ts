@@ -16,6 +16,7 @@ import {
   refused,
   unknown,
 } from './histories.ts';
+import { endedInOrder, sessionsOf, spoiledSessions } from './session-histories.ts';
 
 /** The names of the invariants that a history violates. */
 function violated(history: History): InvariantName[] {
@@ -109,6 +110,10 @@ describe('a history that keeps its promises', () => {
     expect(violated({ ...historyOf([...operations, fetch(0, [], [900, 901])]), clockErrorMsMax: 0 })).toEqual([]);
   });
 
+  test.each(endedInOrder)('passes when %s', (_, operations) => {
+    expect(violated(sessionsOf(operations))).toEqual([]);
+  });
+
   test('passes when a batch is delivered twice, once to a topic that goes and once to the next one of its name', () => {
     const operations = [produce(['x'], 0, [49, 65]), produce(['x'], 0, [70, 71]), fetch(0, ['x'], [90, 91])];
     expect(found(operations, [gone, again])).toEqual([]);
@@ -119,6 +124,7 @@ describe('a history that keeps its promises', () => {
 type Spoiled = readonly [story: string, history: History, also?: readonly InvariantName[]];
 const spoiled: Readonly<Record<InvariantName, readonly Spoiled[]>> = {
   ...spoiledGroups,
+  ...spoiledSessions,
   ackedIsReadable: [
     [
       'another record is where an acked one should be',

@@ -10,6 +10,7 @@ import {
   historyOf,
   lookForGroups,
   member,
+  poll,
   produce,
   unknown,
 } from './histories.ts';
@@ -354,6 +355,17 @@ export const spoiledGroups = {
         ...handedOver,
         commit(1, ['n', 2], [11, 12]),
         fetch(0, ['a'], [13, 14, forBilling]),
+      ]),
+    ],
+    [
+      'what a consumer was not done with never comes again',
+      historyOf([
+        produce(['a', 'b'], 0, [0.1, 0.2]),
+        ...handedOver,
+        poll([[0, 'a']], [2.1, 2.2, forBilling]),
+        poll([[1, 'b']], [2.1, 2.3, { ...forBilling, isUndone: true }]),
+        commit(2, ['n', 2], [11, 12]),
+        fetch(0, ['a', 'b'], [90, 91]),
       ]),
     ],
   ],
