@@ -7,6 +7,7 @@
  * | MILLRACE_BUCKET             | name of the bucket                                                           |
  * | MILLRACE_TABLE              | name of the table                                                            |
  * | MILLRACE_RESPONSE_STREAMING | `1`: HTTP answers are streamed; API Gateway or the function URL must be too   |
+ * | MILLRACE_TOPIC_METRICS      | `0`: no metrics of single topics                                             |
  *
  * Region and credentials are in the variables that Lambda sets; endpoints of emulators come with AWS_ENDPOINT_URL.
  */
@@ -27,11 +28,12 @@ declare const awslambda: {
 
 /** Throws when a variable is missing: the function then fails at its first start, with the variable's name. */
 export function openFunction(name: FunctionName, makeOthers?: MakeOthers): Handler {
-  const { MILLRACE_BUCKET, MILLRACE_TABLE, MILLRACE_RESPONSE_STREAMING } = parseEnvironment(process.env);
-  const isStreaming = MILLRACE_RESPONSE_STREAMING === '1';
+  const variables = parseEnvironment(process.env);
+  const { MILLRACE_BUCKET, MILLRACE_TABLE } = variables;
+  const isStreaming = variables.MILLRACE_RESPONSE_STREAMING === '1';
   const clock = systemClock;
   const slot = new InvokeSlot(clock);
-  const telemetry = createTelemetry(MILLRACE_TABLE);
+  const telemetry = createTelemetry(MILLRACE_TABLE, variables.MILLRACE_TOPIC_METRICS !== '0');
   const log = openAwsLog({ bucket: MILLRACE_BUCKET, table: MILLRACE_TABLE, ...slot.bounds });
   const { buffered, streaming } = composeFunction(name, { log, clock, slot, telemetry, isStreaming }, makeOthers);
   if (!isStreaming) return buffered;
@@ -48,6 +50,7 @@ const environment = z.object({
   MILLRACE_BUCKET: z.string().min(1),
   MILLRACE_TABLE: z.string().min(1),
   MILLRACE_RESPONSE_STREAMING: z.enum(['0', '1']).optional(),
+  MILLRACE_TOPIC_METRICS: z.enum(['0', '1']).optional(),
 });
 
 export function parseEnvironment(variables: Readonly<Record<string, string | undefined>>): z.infer<typeof environment> {

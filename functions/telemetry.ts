@@ -28,8 +28,11 @@ export interface Telemetry {
   failed(error: unknown): void;
 }
 
-/** `service` tells logs in one account apart: the name of the table. */
-export function createTelemetry(service: string): Telemetry {
+/**
+ * `service` tells logs in one account apart: the name of the table. Without `hasTopicMetrics` no metric stands for a topic;
+ * the request line names it all the same.
+ */
+export function createTelemetry(service: string, hasTopicMetrics: boolean): Telemetry {
   const logger = new Logger({ serviceName: service });
   const ofLog = new Metrics({ namespace: metricsNamespace, serviceName: service });
   const ofTopic = new Metrics({ namespace: metricsNamespace, serviceName: service });
@@ -38,11 +41,11 @@ export function createTelemetry(service: string): Telemetry {
     finished(finished) {
       const { topic } = finished.invoke.line ?? {};
       // A name that anyone can make up must not make metrics.
-      const isKnownTopic = topic !== undefined && finished.status < 400;
+      const isCounted = hasTopicMetrics && topic !== undefined && finished.status < 400;
       for (const [name, value] of Object.entries(valuesOf(finished)) as [MetricName, number][]) {
         const { unit, perTopic } = metrics[name];
         ofLog.addMetric(name, unit, value);
-        if (perTopic && isKnownTopic) ofTopic.addMetric(name, unit, value);
+        if (perTopic && isCounted) ofTopic.addMetric(name, unit, value);
       }
       const published = [embedded(ofLog)];
       if (ofTopic.hasStoredMetrics() && topic !== undefined)

@@ -176,17 +176,26 @@ const readOnlyTrims: readonly Trim[] = [
   { filter: /\/ListObjectsV2Command\.js$/, replace: emptied },
 ];
 
+/** Event streams are the fetch function's. 1 KB. */
+const eventStreamTrim: Trim = { filter: /\/functions\/event-stream\.ts$/, replace: emptied };
+
 /** Behind routes that the function refuses before their handlers are asked. */
 const trimsOf: Readonly<Record<BundleName, readonly Trim[]>> = {
-  produce: [documentTrim, ...groupTrims, { filter: /\/lib\/api\/(openapi|fetch-records)\.ts$/, replace: emptied }],
+  produce: [
+    documentTrim,
+    eventStreamTrim,
+    ...groupTrims,
+    { filter: /\/lib\/api\/(openapi|fetch-records)\.ts$/, replace: emptied },
+  ],
   fetch: [
     documentTrim,
     ...groupTrims,
     { filter: /\/lib\/api\/(openapi|produce-records|produce-batches)\.ts$/, replace: emptied },
   ],
-  topics: groupTrims,
+  topics: [eventStreamTrim, ...groupTrims],
   group: [
     documentTrim,
+    eventStreamTrim,
     { filter: /\/lib\/api\/(openapi|topics|produce-records|produce-batches|fetch-records)\.ts$/, replace: emptied },
     ...readOnlyTrims,
   ],

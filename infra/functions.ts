@@ -40,6 +40,12 @@ export interface FunctionsProps {
    */
   readonly logRetention?: RetentionDays;
   /**
+   * Whether records and bytes, in and out, are counted for each topic too. CloudWatch takes $0.30 a month for each of these
+   * four metrics of each topic, less where a topic is not used all the time.
+   * @default true
+   */
+  readonly topicMetrics?: boolean;
+  /**
    * Whether API and functions send traces to AWS X-Ray.
    * @default false
    */

@@ -42,15 +42,22 @@ export class Millrace extends Construct {
   readonly api: RestApi;
   /** What clients are given, without a slash at its end: `https://….execute-api.….amazonaws.com/prod`. */
   readonly endpoint: string;
+  /** Whether topics have metrics of their own. */
+  readonly topicMetrics: boolean;
 
   constructor(scope: Construct, id: string, props: MillraceProps = {}) {
     super(scope, id);
-    const { responseStreaming = false, accessLog = true, tracing = false } = props;
+    const { responseStreaming = false, accessLog = true, tracing = false, topicMetrics = true } = props;
+    this.topicMetrics = topicMetrics;
     this.encryptionKey = props.encryptionKey;
     this.bucket = createBucket(this, props);
     this.table = createTable(this, props);
 
-    const environment = { MILLRACE_BUCKET: this.bucket.bucketName, MILLRACE_TABLE: this.table.tableName };
+    const environment = {
+      MILLRACE_BUCKET: this.bucket.bucketName,
+      MILLRACE_TABLE: this.table.tableName,
+      ...(!topicMetrics && { MILLRACE_TOPIC_METRICS: '0' }),
+    };
     this.produceFunction = createFunction(this, 'produce', { ...props, environment });
     this.fetchFunction = createFunction(this, 'fetch', {
       ...props,

@@ -22,7 +22,7 @@ export interface ITopic extends IConstruct {
   grantConsume(grantee: IGrantable, options?: GrantOptions): Grant;
   /** Describe, alter and delete this topic. Over HTTP nothing else; see `GrantOptions.via`. */
   grantManage(grantee: IGrantable, options?: GrantOptions): Grant;
-  /** As `Millrace.metric`, of this topic alone. */
+  /** As `Millrace.metric`, of this topic alone. Throws where the log has no `topicMetrics`. */
   metric(name: TopicMetricName, options?: MetricOptions): Metric;
 }
 
@@ -78,6 +78,9 @@ abstract class TopicBase extends Construct implements ITopic {
   }
 
   metric(name: TopicMetricName, options?: MetricOptions): Metric {
+    if (!this.millrace.topicMetrics) {
+      throw new Error(`topic ${this.topicName} has no metric ${name}: its log was made with topicMetrics: false`);
+    }
     return logMetric(name, { service: this.millrace.table.tableName, topic: this.topicName }, options);
   }
 }

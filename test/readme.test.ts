@@ -82,6 +82,15 @@ describe('the tables', () => {
     );
     expect(readFileSync(pathOf('infra/README.md'), 'utf8')).toContain(`|---|---|---|\n${rows.join('\n')}\n`);
   });
+
+  test('what is said to be paid for metrics is their price', () => {
+    const usdOf = (count: number) => `$${(count * 0.3).toFixed(2)}`;
+    const ofTopics = Object.values(metrics).filter(({ perTopic }) => perTopic).length;
+    const told = readFileSync(pathOf('infra/README.md'), 'utf8').replaceAll('\n', ' ');
+    expect(told).toContain(`${usdOf(Object.keys(metrics).length)} for those of a log that is used all the time`);
+    expect(told).toContain(`and ${usdOf(ofTopics)} more for each topic`);
+    expect(readme).toContain(`(${usdOf(ofTopics)} a month for each topic in use`);
+  });
 });
 
 const dayMs = 24 * 60 * 60_000;

@@ -271,6 +271,14 @@ describe.skipIf(dynamoDbMissing)(`the bundled functions${dynamoDbMissing ?? ''}`
     expect(missing._aws.CloudWatchMetrics).toHaveLength(1);
   });
 
+  test('no metric stands for a topic where there shall be none', async () => {
+    const topic = await newTopic();
+    const environment = { ...functions.environment, MILLRACE_TOPIC_METRICS: '0' };
+    const line = lineOf(await functions.start('produce', { environment }).invoke(eventOf('request-produce', topic)));
+    expect(line).toMatchObject({ topic, recordsIn: 1, RecordsIn: 1 });
+    expect(line._aws.CloudWatchMetrics).toMatchObject([{ Dimensions: [['service']] }]);
+  });
+
   test('a long poll ends before the function does, and the environment lives on', async () => {
     const topic = await newTopic();
     const fn = functions.start('fetch', { timeoutMs: 3_000 });

@@ -453,6 +453,18 @@ describe('metrics and alarms', () => {
     expect(millrace.metricProduceLatency()).toMatchObject({ statistic: 'p99' } satisfies Partial<Metric>);
   });
 
+  test('without metrics of topics functions send none, and nobody is given one', () => {
+    const stack = new Stack(new App(), 'Few');
+    const millrace = new Millrace(stack, 'Log', { topicMetrics: false });
+    const topic = Topic.fromTopicName(stack, 'Orders', { millrace, topicName: 'orders' });
+    expect(() => topic.metric('RecordsIn')).toThrow(
+      'topic orders has no metric RecordsIn: its log was made with topicMetrics',
+    );
+    Template.fromStack(stack).allResourcesProperties('AWS::Lambda::Function', {
+      Environment: { Variables: Match.objectLike({ MILLRACE_TOPIC_METRICS: '0' }) },
+    });
+  });
+
   test('alarms tell an SNS topic when they begin and when they end, and a log at rest is well', () => {
     const stack = new Stack(new App(), 'Alarms');
     const alarms = new Millrace(stack, 'Log').addAlarms({ snsTopic: new SnsTopic(stack, 'Pager') });
