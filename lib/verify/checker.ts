@@ -19,6 +19,7 @@ import {
   outsidersWaitForMembers,
   partitionsAreHandedOver,
   partitionsHaveOneMember,
+  stableGroupsShareAll,
 } from './group-invariants.ts';
 import type { History } from './history.ts';
 import { appendsAreLinearizable } from './linearizable.ts';
@@ -92,6 +93,7 @@ const ofHistory = {
   closedConsumersHaveCommitted,
   resetsGoWhereTheyWereAsked,
   groupsAreFound,
+  stableGroupsShareAll,
 } as const satisfies Record<string, (history: SortedHistory) => Violation[]>;
 
 const ofLog = {

@@ -1,5 +1,6 @@
 /** What the members of groups, and those who look at groups, are told: who is there, and who owns a partition. */
 
+import { placeOf } from './group-recorder.ts';
 import { answerOf, endOf, type Operation } from './history.ts';
 import { isHeldAt, type Memberships } from './holdings.ts';
 import type { SortedHistory } from './partition-logs.ts';
@@ -95,6 +96,38 @@ export function groupsAreFound({ operations, memberships }: SortedHistory): Viol
       const text = `${named(operation)} did not find group ${one.group}, of which ${one.memberId} was a member`;
       return [{ text, operations: [...stay, operation] }];
     });
+  });
+}
+
+/** 8: in a group that is stable each partition of its topics is one member's, away or not, and who is not away has what it shall. */
+export function stableGroupsShareAll({ operations, topics }: SortedHistory): Violation[] {
+  // Of topics that come, go or grow a group hears later.
+  const lasting = topics.filter(
+    ({ topic, leaving, partitionCounts }) =>
+      leaving === undefined &&
+      partitionCounts.length === 1 &&
+      topics.every((one) => one.topic !== topic || one.leaving === undefined),
+  );
+  return operations.flatMap((operation): Violation[] => {
+    const { described } = (operation.type === 'describeGroup' && answerOf(operation)) || {};
+    if (described === undefined || !described.isStable || described.members.length === 0) return [];
+    const { members } = described;
+    const wrong = (text: string) => [{ text: `${named(operation)} found that ${text}`, operations: [operation] }];
+    const ofTopics = lasting
+      .filter(({ topic }) => members.some((one) => one.topics.includes(topic)))
+      .flatMap(({ topicId, partitionCounts }) =>
+        Array.from({ length: partitionCounts[0]?.count ?? 0 }, (_, partition) => placeOf(topicId, partition)),
+      )
+      .flatMap((place) => {
+        const count = members.filter(({ shallHave }) => shallHave.includes(place)).length;
+        return count === 1 ? [] : wrong(`partition ${place} is for ${count} members`);
+      });
+    const ofMembers = members.flatMap(({ memberId, isAway, has, shallHave }) => {
+      const due = isAway ? [] : shallHave;
+      if (due.length === has.length && due.every((place) => has.includes(place))) return [];
+      return wrong(`${memberId} has ${has.join(', ') || 'nothing'} and not ${due.join(', ') || 'nothing'}`);
+    });
+    return [...ofTopics, ...ofMembers];
   });
 }
 

@@ -172,8 +172,15 @@ export class GroupRecorder {
     const asked = { type: 'describeGroup', group: groupId } as const;
     const operation = this.#recorder.begin<LookForGroupsOperation>(caller, '', asked);
     await this.#recorder.end(caller, [operation], async ({ groups }) => {
-      await groups.describe(groupId);
-      return [{ kind: 'ok', groups: [groupId] }];
+      const { state, members } = await groups.describe(groupId);
+      const described = {
+        isStable: state === 'STABLE',
+        members: members.map(({ memberId, state: memberState, topics, assignment, targetAssignment }) => ({
+          ...{ memberId, topics, isAway: memberState === 'AWAY' },
+          ...{ has: placesOf(assignment), shallHave: placesOf(targetAssignment) },
+        })),
+      };
+      return [{ kind: 'ok', groups: [groupId], described }];
     });
     return operation;
   }

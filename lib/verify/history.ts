@@ -198,11 +198,24 @@ export interface GroupOperation extends Timed {
   readonly outcome: Outcome<{ readonly offsets: readonly CommittedOffset[] }>;
 }
 
+/** A group as it was described. */
+export interface DescribedGroup {
+  /** Each of its members has what it shall have, or is away. */
+  readonly isStable: boolean;
+  readonly members: readonly {
+    readonly memberId: string;
+    readonly isAway: boolean;
+    readonly topics: readonly string[];
+    readonly has: readonly Place[];
+    readonly shallHave: readonly Place[];
+  }[];
+}
+
 /** Which groups there are: of all of them, with an empty `group`, or whether one is. `topic` is empty. */
 export interface LookForGroupsOperation extends Timed {
   readonly type: 'listGroups' | 'describeGroup';
   readonly group: string;
-  readonly outcome: Outcome<{ readonly groups: readonly string[] }>;
+  readonly outcome: Outcome<{ readonly groups: readonly string[]; readonly described?: DescribedGroup }>;
 }
 
 export type Operation =

@@ -33,6 +33,8 @@ export class Member extends Client {
   readonly #isStubborn: boolean;
   /** Nobody leaves or comes back at the same moment as the others. */
   readonly #recessDelayMs: number;
+  /** Of what was added later: the draws of all else are what they were. */
+  readonly #looks: Chance;
   readonly #relics: Relic[] = [];
   #membership: Membership;
   #lives = 0;
@@ -44,18 +46,19 @@ export class Member extends Client {
     this.#groupId = deps.workload.groups.raw;
     const topics = deps.workload.topics.map(({ topic }) => topic);
     this.#topics = chance.happens(0.7) ? topics : [this.anyTopic()];
-    this.#instanceId = chance.happens(0.3) ? (`instance-${name}` as InstanceId) : undefined;
+    this.#instanceId = chance.happens(0.5) ? (`instance-${name}` as InstanceId) : undefined;
     this.#sessionTimeoutMs = chance.pick(deps.workload.sessionTimeoutsMs);
     this.#isLazy = chance.happens(0.3);
     this.#isStubborn = chance.fork('stubborn').happens(0.15);
     this.#recessDelayMs = chance.fork('recess').fraction() * deps.workload.thinkMs * 2;
+    this.#looks = chance.fork('looks');
     this.#membership = this.#newLife();
   }
 
   override async run(): Promise<void> {
     const { chance } = this;
     while (await this.next()) {
-      if (this.#isRecess) await (this.#membership.isMember ? this.#goAway(false) : this.#meddle());
+      if (this.#isRecess) await (this.#membership.isMember ? this.#rest() : this.#meddle());
       else if (!this.#membership.isMember) await this.#join();
       else await this.#turn();
       if (chance.happens(0.02)) await this.#meddle();
@@ -71,9 +74,12 @@ export class Member extends Client {
   }
 
   async #join(): Promise<void> {
-    // A new process, or one that goes on.
-    if (this.#membership.epochs.length > 0 && this.chance.happens(0.4)) this.#membership = this.#newLife();
+    // A new process, or one that goes on; of an instance mostly a new one.
+    const isNewLikely = this.#instanceId === undefined ? 0.4 : 0.8;
+    if (this.#membership.epochs.length > 0 && this.chance.happens(isNewLikely)) this.#membership = this.#newLife();
     await this.#membership.join();
+    // Who comes back gets what was its own.
+    if (this.#looks.happens(0.3)) await this.#groups.describeGroup(this, this.#groupId);
   }
 
   async #turn(): Promise<void> {
@@ -94,10 +100,12 @@ export class Member extends Client {
     }
     if (chance.happens(0.15)) await this.#haunt();
     const whim = chance.fraction();
-    if (whim < 0.03) await this.#leave();
-    else if (whim < 0.05) this.#die();
+    // Static members are those that leave for a while.
+    const leaves = this.#instanceId === undefined ? 0.03 : 0.08;
+    if (whim < leaves) await this.#leave();
+    else if (whim < leaves + 0.03) this.#die();
     // Frozen: its session may be over when it goes on, and it does not know.
-    else if (whim < 0.08) await deps.clock.sleep(this.#sessionTimeoutMs * (0.5 + chance.fraction()));
+    else if (whim < leaves + 0.06) await deps.clock.sleep(this.#sessionTimeoutMs * (0.5 + chance.fraction()));
   }
 
   async #read(membership: Membership): Promise<void> {
@@ -208,6 +216,10 @@ export class Member extends Client {
     await this.#goAway(this.#instanceId !== undefined && this.chance.happens(0.6));
     // Who was the last one can do what members keep from others.
     if (this.chance.happens(0.5)) await this.#meddle();
+  }
+
+  async #rest(): Promise<void> {
+    await this.#goAway(this.#instanceId !== undefined && this.#looks.happens(0.5));
   }
 
   async #goAway(isTemporary: boolean): Promise<void> {

@@ -283,4 +283,15 @@ export const groupMutations: readonly Mutation[] = [
       ),
     ],
   },
+  {
+    name: 'groups: give nothing to a member that comes back',
+    profile: 'local',
+    edits: [
+      edit(
+        'lib/group/membership.ts',
+        'const { targetAssignment } = before ?? { targetAssignment: noPartitions };',
+        'const { targetAssignment } = { ...before, targetAssignment: noPartitions };',
+      ),
+    ],
+  },
 ];

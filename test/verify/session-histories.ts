@@ -20,6 +20,16 @@ const leftForAWhile = [
 
 /** What may become of members whose time is perhaps over. */
 export const endedInOrder: readonly (readonly [string, readonly Operation[]])[] = [
+  ["a group that is not stable has a partition that is nobody's", [described(false, [['m', ['a/0'], ['a/0']]])]],
+  [
+    'a stable group shares all there is',
+    [
+      described(true, [
+        ['m', ['a/0'], ['a/0']],
+        ['n', ['a/1'], ['a/1']],
+      ]),
+    ],
+  ],
   [
     'nothing was heard of a member for as long as its session lasts',
     [member('join', 'm', [1, ['a/0']], [1, 2]), member('heartbeat', 'm', noMember, [45, 46])],
@@ -62,6 +72,25 @@ export const endedInOrder: readonly (readonly [string, readonly Operation[]])[] 
     ],
   ],
 ];
+
+/** Group `billing` as it is described: of each member what it has, and what it shall have. */
+function described(
+  isStable: boolean,
+  members: readonly (readonly [memberId: string, has: readonly string[], shallHave: readonly string[]])[],
+): Operation {
+  const all = members.map(([memberId, has, shallHave]) => ({
+    memberId,
+    isAway: false,
+    topics: ['orders'],
+    has,
+    shallHave,
+  }));
+  return lookForGroups(
+    'describeGroup',
+    { kind: 'ok', groups: ['billing'], described: { isStable, members: all } },
+    [5, 6],
+  );
+}
 
 type Spoiled = readonly [story: string, history: History, also?: readonly InvariantName[]];
 
@@ -110,6 +139,22 @@ export const spoiledSessions = {
         member('heartbeat', 'm', [1], [40, 41]),
         member('heartbeat', 'm', [1], [70, 71]),
       ]),
+    ],
+  ],
+  stableGroupsShareAll: [
+    ["a partition of a stable group is nobody's", sessionsOf([described(true, [['m', ['a/0'], ['a/0']]])])],
+    [
+      "a partition of a stable group is two members'",
+      sessionsOf([
+        described(true, [
+          ['m', ['a/0', 'a/1'], ['a/0', 'a/1']],
+          ['n', ['a/1'], ['a/1']],
+        ]),
+      ]),
+    ],
+    [
+      'a member of a stable group has not what it shall have',
+      sessionsOf([described(true, [['m', ['a/0'], ['a/0', 'a/1']]])]),
     ],
   ],
 } as const satisfies Partial<Record<InvariantName, readonly Spoiled[]>>;
