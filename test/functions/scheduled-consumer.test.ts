@@ -48,7 +48,7 @@ test('a function that runs now and then reads on where it ended, and keeps its p
   const targets = members.map(({ targetAssignment }) => targetAssignment[0]?.partitions.length);
   expect(targets).toEqual([1, 1]);
   expect(second.memberEpoch).toBeGreaterThan(1);
-}, 30_000);
+}, 120_000);
 
 test('a run beside another of the same name waits for it in vain, and takes nothing from it', async () => {
   await using functions = openMemoryFunctions();
