@@ -17,13 +17,14 @@ export function logMetric(
   { service, topic }: { readonly service: string; readonly topic?: string },
   options: MetricOptions = {},
 ): Metric {
+  const { statistic = statistics[name] ?? Stats.SUM, ...others } = options;
   return new Metric({
     namespace: metricsNamespace,
     metricName: name,
     dimensionsMap: { service, ...(topic !== undefined && { topic }) },
-    statistic: statistics[name] ?? Stats.SUM,
+    statistic,
     ...(topic !== undefined && { label: `${topic} ${name}` }),
-    ...options,
+    ...others,
   });
 }
 
