@@ -1,5 +1,6 @@
 /** Clients that use what users use: producer and consumer of the library, and the consumer as one of a group. */
 
+import type { ConsumedRecord } from '../client/consumed-record.ts';
 import type { GroupConsumer } from '../client/group-consumer.ts';
 import type { Millrace } from '../client/millrace.ts';
 import { isLogError } from '../errors.ts';
@@ -7,8 +8,9 @@ import type { TopicName } from '../ids.ts';
 import type { Chance } from './chance.ts';
 import { Client } from './client.ts';
 import { GroupRecorder } from './group-recorder.ts';
+import type { PollOperation } from './history.ts';
 import type { Moment } from './instants.ts';
-import type { Caller } from './recorder.ts';
+import type { Caller, Mutable } from './recorder.ts';
 import { recordOf } from './records.ts';
 
 /** Sends records one by one, and leaves batches, retries and producer ids to the library. */
@@ -95,6 +97,9 @@ class Process implements Caller {
   }
 }
 
+type Session = Moment & { readonly name: string };
+type HandOut = (record: ConsumedRecord) => Mutable<PollOperation>;
+
 interface Done {
   readonly topic: TopicName;
   readonly partition: number;
@@ -120,10 +125,11 @@ export class Sharer extends Client {
     const { workload } = deps;
     const topics = workload.topics.map(({ topic }) => topic);
     const instanceId = chance.happens(0.3) ? { instanceId: name } : {};
+    const hasHandlers = chance.fork('handlers');
     while (!ending.aborted) {
       const process = new Process(this);
       const millrace = deps.open(process);
-      const sessions = new Map<string, Moment & { readonly name: string }>();
+      const sessions = new Map<string, Session>();
       const done = new Map<string, Done>();
       const consumer = millrace.consumer(topics, {
         group: workload.groups.shared,
@@ -133,6 +139,7 @@ export class Sharer extends Client {
         autoCommitIntervalMs: chance.pick([500, 5_000]),
         maxBytes: chance.pick([1, 2_000, 4_000_000]),
         maxWaitMs: chance.pick([10, 2_000]),
+        concurrency: 3,
         signal: ending,
         onAssigned: (partitions) => {
           for (const { topic, partition } of partitions) {
@@ -144,7 +151,10 @@ export class Sharer extends Client {
           for (const { topic, partition } of partitions) done.delete(`${topic}/${partition}`);
         },
       });
-      let isInOrder = await this.#read(process, consumer, sessions, done);
+      const handOut = (record: ConsumedRecord) => this.#handOut(record, sessions);
+      let isInOrder = hasHandlers.happens(0.3)
+        ? await this.#handle(process, consumer, handOut)
+        : await this.#read(process, consumer, handOut, done);
       // Whoever is dead closes nothing. A last commit that fails is told here once more.
       if (!process.isDead) {
         await millrace.close().catch((error) => {
@@ -166,26 +176,16 @@ export class Sharer extends Client {
   }
 
   /** Resolves true when it has left in order. Notes in `done` what of it is done, which the last record at hand may not be. */
-  async #read(
-    process: Process,
-    consumer: GroupConsumer,
-    sessions: ReadonlyMap<string, Moment & { readonly name: string }>,
-    done: Map<string, Done>,
-  ): Promise<boolean> {
+  async #read(process: Process, consumer: GroupConsumer, handOut: HandOut, done: Map<string, Done>): Promise<boolean> {
     const { chance, deps } = this;
-    const { recorder, clock } = deps;
+    const { clock } = deps;
     // By hand: leaving a loop would leave the group, which the dead do not.
     const records = consumer[Symbol.asyncIterator]();
     try {
       for (let next = await records.next(); !next.done; next = await records.next()) {
         const { topic, partition, offset } = next.value;
         done.set(`${topic}/${partition}`, { topic: topic as TopicName, partition, offset });
-        const { name = 'not assigned', ...start } = sessions.get(`${topic}/${partition}`) ?? {
-          ...recorder.now(),
-          name: undefined,
-        };
-        const session = { name, start, group: deps.workload.groups.shared };
-        const poll = recorder.poll(this, topic as TopicName, session, { partition, record: next.value });
+        const poll = handOut(next.value);
         if (chance.happens(0.05)) await clock.sleep(chance.fraction() * deps.workload.thinkMs);
         if (chance.happens(0.005)) await clock.sleep(deps.workload.hangMs);
         const isCommitted = chance.happens(0.02);
@@ -202,6 +202,43 @@ export class Sharer extends Client {
       this.#failed(error);
       return false;
     }
+  }
+
+  /** As `#read`, with several at hand at once, of which one fails now and then. */
+  async #handle(process: Process, consumer: GroupConsumer, handOut: HandOut): Promise<boolean> {
+    const { chance, deps } = this;
+    const failure = new Error('a handler failed');
+    const death = Promise.withResolvers<'died'>();
+    const atHand = new Set<Mutable<PollOperation>>();
+    const handle = async (record: ConsumedRecord) => {
+      const poll = handOut(record);
+      atHand.add(poll);
+      if (chance.happens(0.3)) await deps.clock.sleep(chance.fraction() * deps.workload.thinkMs);
+      process.isDead ||= chance.happens(0.005);
+      if (process.isDead) death.resolve('died');
+      // What is at the hand of the dead stays there.
+      if (process.isDead) await new Promise(() => {});
+      if (chance.happens(0.02)) throw failure;
+      atHand.delete(poll);
+    };
+    const ended = await Promise.race([
+      death.promise,
+      consumer.each(handle).then(
+        () => 'left' as const,
+        (error: unknown) => error,
+      ),
+    ]);
+    for (const poll of atHand) poll.isUndone = true;
+    if (ended !== 'left' && ended !== 'died' && ended !== failure) this.#failed(ended);
+    return ended === 'left';
+  }
+
+  #handOut(record: ConsumedRecord, sessions: ReadonlyMap<string, Session>): Mutable<PollOperation> {
+    const { recorder, workload } = this.deps;
+    const { topic, partition } = record;
+    const { name, ...start } = sessions.get(`${topic}/${partition}`) ?? { ...recorder.now(), name: 'not assigned' };
+    const session = { name, start, group: workload.groups.shared };
+    return recorder.poll(this, topic as TopicName, session, { partition, record });
   }
 
   /** An error of the log ends a consumer as it should; anything else is for the checker. */

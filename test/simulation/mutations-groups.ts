@@ -4,6 +4,11 @@ import { edit, type Mutation } from './mutation.ts';
 
 export const groupMutations: readonly Mutation[] = [
   {
+    name: 'client: hand out what comes behind a record whose handler failed',
+    profile: 'local',
+    edits: [edit('lib/client/group-deliveries.ts', 'if (!isThrough) this.#onEnd();', '')],
+  },
+  {
     name: 'groups: commit without asking who owns the partition',
     profile: 'local',
     edits: [
