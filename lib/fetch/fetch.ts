@@ -54,8 +54,12 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
     const bytesOf = await readRuns(objectStore, runs.flat());
 
     let index = 0;
-    const bytesOfRuns = runs.map((own) => own.map(() => bytesOf[index++] as Uint8Array));
-    return cut(found, runs, bytesOfRuns, request.maxBytes);
+    const bytesOfRuns = runs.map((own) => own.map(() => bytesOf[index++] as Uint8Array | LogError));
+    const results = cut(found, runs, bytesOfRuns, request.maxBytes);
+    // What is lost fails its own partition; with nothing to give beside it, the whole fetch.
+    const failure = bytesOf.find((one) => isLogError(one));
+    if (failure !== undefined && !results.some((one) => 'batches' in one && one.batches.length > 0)) throw failure;
+    return results;
   };
 
   /** Looks until `minBytes` are there, something is wrong, the time is up, or the caller or the log goes away. */
@@ -177,7 +181,7 @@ function runsWithin(found: readonly Found[], maxBytes: number): LocatedRun[][] {
 function cut(
   found: readonly Found[],
   runs: readonly LocatedRun[][],
-  bytesOfRuns: readonly Uint8Array[][],
+  bytesOfRuns: readonly (Uint8Array | LogError)[][],
   maxBytes: number,
 ): FetchResult[] {
   let bytes = 0;
@@ -196,7 +200,9 @@ function cut(
     });
     try {
       for (const [at, run] of (runs[index] ?? []).entries()) {
-        for (const stamped of stampedBatches(run, bytesOfRuns[index]?.[at] as Uint8Array, offset)) {
+        const bytesOfRun = bytesOfRuns[index]?.[at] as Uint8Array | LogError;
+        if (isLogError(bytesOfRun)) throw bytesOfRun;
+        for (const stamped of stampedBatches(run, bytesOfRun, offset)) {
           if (bytes > 0 && bytes + stamped.batch.length > maxBytes) return answer();
           bytes += stamped.batch.length;
           batches.push(stamped.batch);
@@ -204,7 +210,7 @@ function cut(
         }
       }
     } catch (error) {
-      // Damage is told when the reader gets to it; what lies before is good.
+      // Damage and loss are told when the reader gets to them; what lies before is good.
       if (!isLogError(error)) throw error;
       if (batches.length === 0) return { partition, error };
     }

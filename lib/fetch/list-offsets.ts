@@ -3,7 +3,7 @@
  * need not be the one with the smallest timestamp; `max` is the first record with the highest timestamp (KIP-734).
  */
 
-import { assert } from '../errors.ts';
+import { assert, isLogError } from '../errors.ts';
 import type { ListOffsetsRequest, ListOffsetsResult, Log } from '../log.ts';
 import { decodeRecords, readBatchHeader } from '../record/record-batch.ts';
 import type { MetadataStore } from '../store/metadata-store.ts';
@@ -40,6 +40,7 @@ export function createListOffsets({ objectStore, metadataStore, topics }: ListOf
 
     const [bytes] = await readRuns(objectStore, [run]);
     assert(bytes !== undefined, 'a run that was asked for was read');
+    if (isLogError(bytes)) throw bytes;
     for (const { batch } of stampedBatches(run, bytes, run.baseOffset)) {
       if (readBatchHeader(batch).maxTimestamp < wanted) continue;
       for (const record of decodeRecords(batch)) {

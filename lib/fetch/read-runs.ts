@@ -13,14 +13,27 @@ export interface StampedBatch {
   readonly nextOffset: number;
 }
 
-/** The bytes of each run, in the order of `runs`, with as few reads as is worth it. */
-export async function readRuns(objectStore: ObjectStore, runs: readonly LocatedRun[]): Promise<Uint8Array[]> {
+/**
+ * The bytes of each run, in the order of `runs`, with as few reads as is worth it; of one that is lost for good, the error.
+ * Throws what may pass by itself.
+ */
+export async function readRuns(
+  objectStore: ObjectStore,
+  runs: readonly LocatedRun[],
+): Promise<(Uint8Array | LogError)[]> {
   const reads = planReads(runs, readGapBytesMax);
-  const bytesOf: Uint8Array[] = new Array(runs.length);
+  const bytesOf: (Uint8Array | LogError)[] = new Array(runs.length);
   let nextRead = 0;
   const readInTurn = async () => {
     for (let read = reads[nextRead++]; read !== undefined; read = reads[nextRead++]) {
-      const bytes = await objectStore.read(read.objectId, read.byteStart, read.byteLength);
+      const bytes = await objectStore.read(read.objectId, read.byteStart, read.byteLength).catch((error: unknown) => {
+        if (isLogError(error) && !error.retriable) return error;
+        throw error;
+      });
+      if (isLogError(bytes)) {
+        for (const index of read.wanted) bytesOf[index] = bytes;
+        continue;
+      }
       assert(bytes.length === read.byteLength, `a read of ${read.byteLength} bytes gave ${bytes.length}`);
       for (const index of read.wanted) {
         const run = runs[index] as LocatedRun;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isLogError } from '../../lib/errors.ts';
+import { isLogError, LogError } from '../../lib/errors.ts';
 import { batchOf, errorOf, fetched, fetchFrom, offsetsIn, openTestTopic, orders, send, turns } from '../log-fixture.ts';
 
 describe('what a fetch gives', () => {
@@ -135,6 +135,38 @@ describe('damage in the store', () => {
 });
 
 // All of them were looked for: hundreds of reads for an answer of one batch.
+// One object that was gone failed every fetch that came near it: of the records before it, and of all other partitions.
+test('an object that is lost fails its own partition, and that when the reader gets to it', async () => {
+  let lost: string | undefined;
+  const { log, metadataStore } = await openTestTopic({
+    partitionCount: 2,
+    objects: (store) => ({
+      ...store,
+      read: async (objectId, byteStart, byteLength) => {
+        if (objectId !== lost) return await store.read(objectId, byteStart, byteLength);
+        throw new LogError('KAFKA_STORAGE_ERROR', `object ${objectId} is not there`, {
+          retriable: false,
+          effect: 'none',
+        });
+      },
+    }),
+  });
+  for (const partition of [0, 0, 1]) await log.produce({ topic: orders, batches: [{ partition, batch: batchOf() }] });
+  const { topicId } = await log.topics.get(orders);
+  const [head] = await metadataStore.getHeads(topicId, [0]);
+  lost = head?.tail[1]?.objectId;
+
+  const fetchBoth = (offset: number) => {
+    const partitions = [offset, 0].map((from, partition) => ({ partition, offset: from }));
+    return log.fetch({ topic: orders, partitions, maxBytes: 1e6, minBytes: 1, maxWaitMs: 0 });
+  };
+  expect((await fetchBoth(0)).map((result) => offsetsIn(fetched(result).batches))).toEqual([[0], [0]]);
+  const [failed, good] = await fetchBoth(1);
+  expect(errorOf(failed)).toMatchObject({ code: 'KAFKA_STORAGE_ERROR', message: `object ${lost} is not there` });
+  expect(offsetsIn(fetched(good).batches)).toEqual([0]);
+  await expect(fetchFrom(log, 1)).rejects.toThrow(`object ${lost} is not there`);
+});
+
 test('of many partitions behind those are looked for that fit the answer, and a few more', async () => {
   const partitionCount = 100;
   let looks = 0;
