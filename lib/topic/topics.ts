@@ -31,34 +31,69 @@ const cacheTopicsMax = 10_000;
 /** Alters that meet each other start over this often. */
 const alterAttemptsMax = 8;
 
+interface Entry {
+  readonly item: TopicItem;
+  readonly topic: Topic;
+  readonly readAtMs: number;
+}
+
 export function createTopics(deps: {
   readonly metadataStore: MetadataStore;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
 }): Topics & { readonly cache: TopicCache } {
   const { metadataStore, clock } = deps;
-  const cached = new Map<TopicName, { readonly item: TopicItem; readonly topic: Topic; readonly readAtMs: number }>();
+  const cached = new Map<TopicName, Entry>();
+  const reading = new Map<TopicName, Promise<Entry>>();
 
-  const lookUp = async (name: TopicName) => {
+  const lookUp = async (name: TopicName): Promise<Entry> => {
     const entry = cached.get(name);
-    const ageMs = clock.nowMs() - (entry?.readAtMs ?? 0);
+    if (entry !== undefined && isYoung(entry)) return entry;
+    // Who comes while it is being read gets what that read finds, so that nobody is overtaken by who came later. That there
+    // is no such topic is no answer for them: it may have been made since the read began.
+    const underWay = reading.get(name);
+    const found = underWay && (await underWay.catch(() => undefined));
+    return found !== undefined && isYoung(found) ? found : await readAndKeep(name);
+  };
+
+  const isYoung = ({ readAtMs }: Entry): boolean => {
+    const ageMs = clock.nowMs() - readAtMs;
     // Below 0 the clock was set back since; how old the entry is cannot be known then.
-    if (entry !== undefined && ageMs >= 0 && ageMs < cacheAgeMsMax) return entry;
+    return ageMs >= 0 && ageMs < cacheAgeMsMax;
+  };
+
+  const readAndKeep = async (name: TopicName): Promise<Entry> => {
+    const read = readEntry(name);
+    reading.set(name, read);
+    try {
+      const entry = await read;
+      // Else it was forgotten meanwhile, and this may be what was there before.
+      if (reading.get(name) === read) keep(name, entry);
+      return entry;
+    } finally {
+      if (reading.get(name) === read) reading.delete(name);
+    }
+  };
+
+  const readEntry = async (name: TopicName): Promise<Entry> => {
     const readAtMs = clock.nowMs();
     const item = await readItem(name);
     const { topic, topicId, partitionCount } = item;
-    const fresh = {
-      item,
-      topic: { topic, topicId, partitionCount, config: topicConfig(item.config) },
-      readAtMs,
-    };
+    return { item, topic: { topic, topicId, partitionCount, config: topicConfig(item.config) }, readAtMs };
+  };
+
+  const keep = (name: TopicName, entry: Entry) => {
     cached.delete(name);
-    cached.set(name, fresh);
+    cached.set(name, entry);
     for (const oldest of cached.keys()) {
       if (cached.size <= cacheTopicsMax) break;
       cached.delete(oldest);
     }
-    return fresh;
+  };
+
+  const forget = (name: TopicName) => {
+    cached.delete(name);
+    reading.delete(name);
   };
 
   const readItem = async (name: TopicName): Promise<TopicItem> => {
@@ -80,7 +115,7 @@ export function createTopics(deps: {
   return {
     cache: {
       get: async (name) => (await lookUp(name)).topic,
-      forget: (name) => void cached.delete(name),
+      forget,
     },
 
     async create({ topic, partitionCount = 1, config = {} }) {
@@ -94,7 +129,7 @@ export function createTopics(deps: {
         version: 1,
       };
       const created = await metadataStore.createTopic(item);
-      cached.delete(topic);
+      forget(topic);
       if (created.outcome === 'exists') throw topicExists(topic, created.topic);
       // As it was made: a read that failed now would be told as a failure of the whole.
       const partitions = Array.from({ length: partitionCount }, (_, partition) => {
@@ -117,7 +152,7 @@ export function createTopics(deps: {
         };
         if (partitionCount !== undefined) checkPartitionCount(partitionCount, item.partitionCount);
         const outcome = await metadataStore.alterTopic(changed);
-        cached.delete(topic);
+        forget(topic);
         if (outcome === 'altered') return await describe({ ...changed, version: item.version + 1 }).catch(afterChange);
       }
       throw new LogError(
@@ -132,7 +167,7 @@ export function createTopics(deps: {
     async delete(name) {
       const item = await readItem(name);
       const isDeleted = await metadataStore.deleteTopic(name, item.topicId);
-      cached.delete(name);
+      forget(name);
       if (!isDeleted) throw unknownTopic(name);
     },
   };

@@ -1,12 +1,14 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../lib/clock.ts';
 import { LogError } from '../../lib/errors.ts';
 import { parseTopicName } from '../../lib/ids.ts';
+import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
 import { murmur2, partitionForKey } from '../../lib/topic/partitioner.ts';
 import { changeConfig, describeConfig, topicConfig } from '../../lib/topic/topic-config.ts';
 import { createTopics } from '../../lib/topic/topics.ts';
-import { openTestLog, orders, recorded, systemRandom } from '../log-fixture.ts';
+import { openTestLog, orders, recorded, systemRandom, turns } from '../log-fixture.ts';
 import { readGoldenJson } from '../record/golden.ts';
 
 describe('the partitioner', () => {
@@ -153,6 +155,86 @@ describe('topics', () => {
     await topics.alter({ topic: orders, partitionCount: 2 });
     expect((await cache.get(orders)).partitionCount).toBe(2);
     await store.close();
+  });
+
+  // Where a look-up takes its time it brought back what an alter had changed meanwhile, for five seconds; and of requests that
+  // came together each looked up for itself, and a later one was committed first when its answer came first.
+  describe('whose look-up takes its time', () => {
+    let nowMs = 0;
+    const clock = { ...systemClock, nowMs: () => nowMs };
+    function openSlowTopics() {
+      nowMs = 0;
+      const metadataStore = openSqliteMetadataStore(':memory:');
+      onTestFinished(() => metadataStore.close());
+      /** Ends the look-ups, in the order in which they began. */
+      const answers: (() => void)[] = [];
+      const getTopic: MetadataStore['getTopic'] = async (name) => {
+        const found = await metadataStore.getTopic(name);
+        await new Promise<void>((resolve) => answers.push(resolve));
+        return found;
+      };
+      const deps = { clock, randomBytes: systemRandom };
+      const { cache } = createTopics({ ...deps, metadataStore: { ...metadataStore, getTopic } });
+      return { cache, answers, others: createTopics({ ...deps, metadataStore }) };
+    }
+
+    test('are looked up once for all who ask meanwhile, and answered in the order of their questions', async () => {
+      const { cache, answers, others } = openSlowTopics();
+      await others.create({ topic: orders });
+      const answered: number[] = [];
+      const asked = [1, 2, 3].map(async (caller) => {
+        await cache.get(orders);
+        answered.push(caller);
+      });
+      await turns();
+      expect(answers).toHaveLength(1);
+      answers[0]?.();
+      await Promise.all(asked);
+      expect(answered).toEqual([1, 2, 3]);
+    });
+
+    test('are not kept as they were before they were forgotten', async () => {
+      const { cache, answers, others } = openSlowTopics();
+      await others.create({ topic: orders });
+      const before = cache.get(orders);
+      await turns();
+      await others.alter({ topic: orders, partitionCount: 2 });
+      cache.forget(orders);
+      answers[0]?.();
+      expect((await before).partitionCount).toBe(1);
+      const after = cache.get(orders);
+      await turns();
+      answers[1]?.();
+      expect((await after).partitionCount).toBe(2);
+    });
+
+    test('are looked up anew for who asks when that look-up is old: the process was frozen', async () => {
+      const { cache, answers, others } = openSlowTopics();
+      await others.create({ topic: orders });
+      const before = cache.get(orders);
+      await turns();
+      await others.alter({ topic: orders, partitionCount: 2 });
+      nowMs = 60_000;
+      const after = cache.get(orders);
+      answers[0]?.();
+      expect((await before).partitionCount).toBe(1);
+      await turns();
+      answers[1]?.();
+      expect((await after).partitionCount).toBe(2);
+    });
+
+    test('are found by who asks when they have been made, though a look-up before that finds none', async () => {
+      const { cache, answers, others } = openSlowTopics();
+      const before = cache.get(orders);
+      await turns();
+      await others.create({ topic: orders });
+      const after = cache.get(orders);
+      answers[0]?.();
+      await expect(before).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC_OR_PARTITION' });
+      await turns();
+      answers[1]?.();
+      expect((await after).partitionCount).toBe(1);
+    });
   });
 
   // A topic was made, or altered, and the read of its heads for the answer failed: the caller was told that nothing had been
