@@ -41,7 +41,10 @@ interface PendingBatch extends ReadyBatch, FlushItem {
 
 type Sent = ProduceRequest['batches'][number];
 
-/** While a request is prepared others get a turn after so many bytes were decompressed: some 10 ms. */
+/**
+ * While a request is prepared others get a turn after so many bytes, as they were sent and decompressed: some 10 ms, or 60
+ * where the topic has them compressed anew as gzip.
+ */
 const turnBytes = 4 * MiB;
 
 /** Rolls that an append waits for when the tail is far too long, before it gives up. */
@@ -74,19 +77,22 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
     while (preparing.has(topicId)) await preparing.get(topicId);
     const results: Promise<ProduceResult>[] = [];
     const budget = { bytesLeft: requestDecompressedBytesMax };
-    let turnAt = budget.bytesLeft - turnBytes;
+    let sentBytes = 0;
+    const preparedBytes = () => sentBytes + requestDecompressedBytesMax - budget.bytesLeft;
+    let turnAt = turnBytes;
     let turns: PromiseWithResolvers<void> | undefined;
     try {
       for (const sent of request.batches) {
-        if (budget.bytesLeft <= turnAt) {
+        if (preparedBytes() >= turnAt) {
           turns ??= Promise.withResolvers();
           preparing.set(topicId, turns.promise);
           // A bug is told below, when every batch is on its way; until then nobody waits for these.
           for (const result of results) result.catch(() => undefined);
           await turnOfTheLoop();
-          turnAt = budget.bytesLeft - turnBytes;
+          turnAt = preparedBytes() + turnBytes;
         }
         results.push(produceBatch(topic, sent, budget));
+        sentBytes += sent.batch.length;
       }
     } finally {
       if (turns !== undefined) preparing.delete(topicId);

@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { LogError } from '../../lib/errors.ts';
 import { parseTopicName } from '../../lib/ids.ts';
 import { MiB, tailEntriesRefused } from '../../lib/limits.ts';
 import type { ProduceResult } from '../../lib/log.ts';
+import { encodeBatch } from '../../lib/record/encode-batch.ts';
 import { decodeFooter } from '../../lib/store/object-layout.ts';
 import type { ObjectStore } from '../../lib/store/object-store.ts';
 import {
@@ -82,6 +84,8 @@ describe('produce', () => {
   describe('of batches that decompress to much', () => {
     const large = (mebibytes: number) => batchOf({ valueBytes: mebibytes * MiB, codec: 'zstd' });
     const users = parseTopicName('users');
+    const noise = (bytes: number) =>
+      encodeBatch({ records: [{ key: null, value: randomBytes(bytes), headers: [], timestamp: Date.now() }] });
 
     test('refuses those beyond what one request may decompress to, and takes them in the next', async () => {
       const { log } = await openTestTopic();
@@ -107,6 +111,30 @@ describe('produce', () => {
       const { log } = await openTestTopic({ objects });
       await expect(send(log, ...Array.from({ length: 4 }, () => large(5)))).rejects.toThrow('bug 1');
       expect(putCount).toBeGreaterThan(1);
+    });
+
+    // 30 MB without a codec, of a topic that has gzip, kept the process from everything else for half a second.
+    test('lets others go on while it compresses what came without a codec', async () => {
+      const puts: (readonly Uint8Array[])[] = [];
+      const objects = (store: ObjectStore): ObjectStore => ({
+        ...store,
+        put: (parts) => {
+          puts.push(parts);
+          return store.put(parts);
+        },
+      });
+      const { log } = await openTestTopic({ objects, config: { 'compression.type': 'gzip' } });
+      await log.topics.create({ topic: users });
+      await Promise.all([log.topics.get(orders), log.topics.get(users)]);
+      const plain = Array.from({ length: 24 }, () => noise(1_000_000));
+      await Promise.all([
+        send(log, ...plain),
+        log.produce({ topic: users, batches: [{ partition: 0, batch: batchOf() }] }),
+      ]);
+      // Behind what was ready at the first turn, and not behind all of it.
+      const place = puts.findIndex((parts) => parts.slice(0, -1).some(({ length }) => length < 1_000));
+      expect(place).toBeGreaterThanOrEqual(0);
+      expect(place).toBeLessThan(puts.length - 1);
     });
 
     test('lets others go on meanwhile, and none of the same topic overtake', async () => {
