@@ -1,7 +1,7 @@
 /** Topics: made, changed and deleted in transactions, so that a name, its topic and its heads come and go together. */
 
 import type { TransactWriteItem } from '@aws-sdk/client-dynamodb';
-import { assert, isLogError, LogError } from '../errors.ts';
+import { assert, isLogError, LogError, withUnknownEffect } from '../errors.ts';
 import type { Partition, TopicId, TopicName } from '../ids.ts';
 import { actionsPerTransactionMax, chunks, DynamoDbCall, inParallel } from './call-dynamodb.ts';
 import type { TopicItem } from './items.ts';
@@ -161,40 +161,46 @@ export function topicsOf(requests: DynamoDbRequests): Topics {
      */
     async deleteTopic(topic, topicId) {
       const call = new DynamoDbCall(requests);
-      for (let attempt = 1; attempt <= deleteAttemptsMax; attempt++) {
-        const there = await read(call, topic);
-        if (there?.topicId !== topicId) return false;
-        const { partitionCount, version } = there;
-        const lastCount = Math.min(partitionCount, actionsPerTransactionMax - deleteActions);
-        await deleteHeads(call, topicId, range(lastCount, partitionCount));
-        const lost = await call.transact([
-          {
-            Delete: {
-              TableName,
-              Key: topicKey(topic),
-              ConditionExpression: 'topicId = :topicId AND version = :version',
-              ExpressionAttributeValues: { ':topicId': { S: topicId }, ':version': numberValue(version) },
+      let areHeadsGone = false;
+      try {
+        for (let attempt = 1; attempt <= deleteAttemptsMax; attempt++) {
+          const there = await read(call, topic);
+          if (there?.topicId !== topicId) return false;
+          const { partitionCount, version } = there;
+          const lastCount = Math.min(partitionCount, actionsPerTransactionMax - deleteActions);
+          areHeadsGone ||= lastCount < partitionCount;
+          await deleteHeads(call, topicId, range(lastCount, partitionCount));
+          const lost = await call.transact([
+            {
+              Delete: {
+                TableName,
+                Key: topicKey(topic),
+                ConditionExpression: 'topicId = :topicId AND version = :version',
+                ExpressionAttributeValues: { ':topicId': { S: topicId }, ':version': numberValue(version) },
+              },
             },
-          },
-          { Delete: { TableName, Key: nameKey(topic) } },
-          { Put: { TableName, Item: { ...deletionKey(topicId), partitionCount: numberValue(partitionCount) } } },
-          ...range(0, lastCount).map((partition) => ({ Delete: { TableName, Key: headKey(topicId, partition) } })),
-        ]);
-        if (lost !== undefined) continue;
-        try {
-          await deleteContents(call, topicId, partitionCount);
-          await resumeDeletions(call);
-        } catch (error) {
-          // The topic is gone all the same, and the note says what is not.
-          if (!isLogError(error)) throw error;
+            { Delete: { TableName, Key: nameKey(topic) } },
+            { Put: { TableName, Item: { ...deletionKey(topicId), partitionCount: numberValue(partitionCount) } } },
+            ...range(0, lastCount).map((partition) => ({ Delete: { TableName, Key: headKey(topicId, partition) } })),
+          ]);
+          if (lost !== undefined) continue;
+          try {
+            await deleteContents(call, topicId, partitionCount);
+            await resumeDeletions(call);
+          } catch (error) {
+            // The topic is gone all the same, and the note says what is not.
+            if (!isLogError(error)) throw error;
+          }
+          return true;
         }
-        return true;
+        throw new LogError(
+          'KAFKA_STORAGE_ERROR',
+          `topic ${topic} is being altered by others, ${deleteAttemptsMax} attempts to delete it failed`,
+          { effect: 'none' },
+        );
+      } catch (error) {
+        throw areHeadsGone ? withUnknownEffect(error, 'partitions of it may be gone: delete it again') : error;
       }
-      throw new LogError(
-        'KAFKA_STORAGE_ERROR',
-        `topic ${topic} is being altered by others, ${deleteAttemptsMax} attempts to delete it failed`,
-        { effect: 'none' },
-      );
     },
   };
 }

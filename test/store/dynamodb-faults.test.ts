@@ -428,6 +428,25 @@ describe.skipIf(dynamoDbMissing)(`faults on DynamoDB${dynamoDbMissing ?? ''}`, (
       expect(await store.findPages(first.topicId, 0, 0, 10)).toEqual([]);
     });
 
+    // The heads that the transaction has no room for are deleted before it, and were told to be there still.
+    test('that could not be deleted are told to be whole only while they are', async () => {
+      for (const { partitionCount, effect } of [
+        { partitionCount: 97, effect: 'none' },
+        { partitionCount: 98, effect: 'unknown' },
+      ] as const) {
+        const topic = { ...other(), partitionCount };
+        await store.createTopic(topic);
+        faults = Array.from({ length: partitionCount - 96 }, (): Fault => (carry) => carry());
+        always = failWith(() => named('AccessDeniedException'));
+        const failure = await failureOf(() => store.deleteTopic(topic.topic, topic.topicId));
+        always = undefined;
+        const heads = await store.getHeads(topic.topicId, [0, partitionCount - 1]);
+        const seen = { effect: failure.effect, heads: heads.map((head) => head !== undefined) };
+        expect(seen).toEqual({ effect, heads: [true, effect === 'none'] });
+        expect(await store.deleteTopic(topic.topic, topic.topicId)).toBe(true);
+      }
+    });
+
     test('of more partitions than a transaction takes are whole or not there, and leave no heads when the name is taken', async () => {
       const topic = { ...other(), partitionCount: 250 };
       const rival = { ...topic, topicId: crypto.randomUUID() as string as TopicId, partitionCount: 1 };
