@@ -41,6 +41,7 @@ import {
 } from './errors-dynamodb.ts';
 import { itemBytes } from './items-dynamodb.ts';
 import { RetryError, retry } from './retry.ts';
+import { Slots } from './slots.ts';
 import { deadlineOf, type StoreBounds } from './store-request.ts';
 
 export interface DynamoDbOptions extends StoreBounds {
@@ -79,7 +80,10 @@ const commands = {
 
 const reads: ReadonlySet<Operation> = new Set(['GetItem', 'BatchGetItem', 'Query']);
 
-/** A server commits to many partitions at once; a function may have 1,024 files open. */
+/**
+ * A server commits to many partitions at once; a function may have 1,024 files open. Calls that find no socket wait where
+ * no attempt's time runs: of 10,000 at once not one was sent before its attempt was given up.
+ */
 const socketsMax = 64;
 /** Within a region a connection opens in milliseconds; one that does not is lost. */
 const connectMsMax = 1_000;
@@ -99,11 +103,13 @@ export class DynamoDbRequests {
   readonly randomBytes: RandomBytes;
   readonly #options: DynamoDbOptions;
   readonly #client: DynamoDBClient;
+  readonly #slots: Slots;
 
   constructor(options: DynamoDbOptions) {
     this.table = options.table;
     this.randomBytes = options.randomBytes;
     this.#options = options;
+    this.#slots = new Slots(options.clock, socketsMax);
     this.#client = options.client ?? createClient(options);
   }
 
@@ -131,6 +137,8 @@ export class DynamoDbRequests {
       delayAfter: (error: unknown) => delayAfter(error, isRepeatable),
     };
     let next = input;
+    // Without one the deadline has passed, which `retry` says.
+    const hasSlot = await this.#slots.take(deadline);
     try {
       return await retry(options, async (signal) => {
         const output = await this.#attempt(operation, next, signal);
@@ -145,6 +153,8 @@ export class DynamoDbRequests {
       const region = await this.#client.config.region().catch(() => undefined);
       const isWrite = !reads.has(operation);
       throw dynamoDbFailure(error, { operation, actions: actionsOf(operation, input), table, region, isWrite });
+    } finally {
+      if (hasSlot) this.#slots.give();
     }
   }
 

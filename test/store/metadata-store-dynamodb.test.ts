@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
 import type { ObjectId } from '../../lib/ids.ts';
 import { headProducersRefused } from '../../lib/limits.ts';
 import { openDynamoDbMetadataStore } from '../../lib/store/metadata-store-dynamodb.ts';
 import { newBatch, testMetadataStore, topicItem } from '../contract/metadata-store.ts';
+import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
+import { openStore } from '../support/dynamodb-double.ts';
 import { createTable, type DynamoDb, dynamoDbMissing, startDynoxide } from '../support/dynoxide.ts';
 
 const objectId = '0199c0de0000700080000000000000aa' as ObjectId;
@@ -36,4 +38,29 @@ describe.skipIf(dynamoDbMissing)(`on DynamoDB${dynamoDbMissing ?? ''}`, () => {
     expect(outcome).toMatchObject({ batches: all.map((_, baseOffset) => ({ outcome: 'committed', baseOffset })) });
     await store.close();
   });
+});
+
+// 4,000 commits at once were all signed and queued in the SDK while the time of their attempts ran: not one was sent before
+// it was given up, over and over until the deadline.
+test('calls wait for their turn while 64 others run, and the time of their attempts does not run meanwhile', async () => {
+  vi.useFakeTimers({ now: 1_700_000_000_000 });
+  onTestFinished(() => void vi.useRealTimers());
+  let sent = 0;
+  let underWay = 0;
+  let atOnce = 0;
+  const store = openStore(new DynamoDbDouble({ nowMs: Date.now }), async (_operation, _input, request) => {
+    sent += 1;
+    underWay += 1;
+    atOnce = Math.max(atOnce, underWay);
+    await systemClock.sleep(1_500);
+    underWay -= 1;
+    return request();
+  });
+  const startMs = Date.now();
+  const ids = Promise.all(Array.from({ length: 192 }, () => store.nextProducerId())).then((all) => {
+    return { idCount: new Set(all).size, ms: Date.now() - startMs };
+  });
+  await vi.runAllTimersAsync();
+  expect({ ...(await ids), sent, atOnce }).toEqual({ idCount: 192, ms: 4_500, sent: 192, atOnce: 64 });
+  await store.close();
 });
