@@ -86,7 +86,9 @@ export function dynamoDbErrorKind(error: unknown): DynamoDbErrorKind {
   const status = statusOf(error);
   if (status !== undefined) return status >= 500 || status === 408 ? 'unanswered' : 'refused';
   if (!('code' in error) || typeof error.code !== 'string') return 'other';
-  return unsentCodes.has(error.code) ? 'unsent' : 'unanswered';
+  // A network that goes away ends a connection with the same codes, and what was sent through it may have arrived.
+  const isOfOpenConnection = 'syscall' in error && (error.syscall === 'read' || error.syscall === 'write');
+  return unsentCodes.has(error.code) && !isOfOpenConnection ? 'unsent' : 'unanswered';
 }
 
 /** Why a transaction was cancelled: one reason for each of its actions, in order; with the item where that was asked for. */

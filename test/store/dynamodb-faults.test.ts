@@ -31,6 +31,11 @@ const lostReply: Fault = async (carry) => {
   await carry();
   throw broken();
 };
+/** The code is that of a connection which could not be opened; this one was. */
+const lostNetwork: Fault = async (carry) => {
+  await carry();
+  throw Object.assign(new Error('read EHOSTUNREACH'), { code: 'EHOSTUNREACH', syscall: 'read' });
+};
 const never: Fault = () => new Promise(() => {});
 const failWith =
   (error: () => Error): Fault =>
@@ -160,6 +165,7 @@ describe.skipIf(dynamoDbMissing)(`faults on DynamoDB${dynamoDbMissing ?? ''}`, (
     test.each(
       Object.entries({
         'the reply is lost': lostReply,
+        'the reply is lost with the network': lostNetwork,
         'the request is lost': lostRequest,
         'the server fails': failWith(serverError),
       }),
@@ -168,7 +174,7 @@ describe.skipIf(dynamoDbMissing)(`faults on DynamoDB${dynamoDbMissing ?? ''}`, (
       const failure = await failureOf(() => append(newBatch()));
       expect(failure).toMatchObject({ retriable: true, effect: 'unknown' });
       expect(requests).toHaveLength(1);
-      expect((await head()).tail).toHaveLength(fault === lostReply ? 1 : 0);
+      expect((await head()).tail).toHaveLength(fault === lostReply || fault === lostNetwork ? 1 : 0);
     });
 
     test.each(
