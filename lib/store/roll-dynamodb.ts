@@ -24,8 +24,9 @@ import { encodeState } from './tail-entries.ts';
 const rollAttemptsMax = 8;
 /** After these no producer is moved any more, and of appends none matters but to a very long tail. */
 const movingAttemptsMax = 2;
-/** A longer tail is replaced and not removed entry by entry: an expression has 4 KB at most. */
-const removedEntriesMax = 100;
+/** Of one expression; and what an entry, a state that is kept and a producer that is moved take of it at most. */
+const expressionBytesMax = 4_096;
+const expressionBytesEach = { entry: 11, kept: 19, moved: 8, rest: 60 } as const;
 
 /** What a roll is worked out from, and what it does. */
 interface Roll {
@@ -97,10 +98,19 @@ function headUpdate({ seen, stored, rest, page, moved }: Roll): Omit<Update, 'Ta
     ':to': numberValue(page.lastOffset + 1),
     ':t': numberValue(page.maxTimestampSoFar),
   };
-  if (seen.tail.length <= removedEntriesMax) {
+  // What the entries tell of producers goes with them into the states of those that stay.
+  const movedIds = new Set(moved?.map(({ producerId }) => producerId));
+  const kept = seen.producers.filter(
+    (state) => !movedIds.has(state.producerId) && lastBaseOffset(state) >= seen.tailBase,
+  );
+
+  const each = expressionBytesEach;
+  const bytes = each.entry * seen.tail.length + each.kept * kept.length + each.moved * movedIds.size + each.rest;
+  if (bytes <= expressionBytesMax) {
     // From the last to the first, since what emulators make of the other order differs.
     removes.push(...seen.tail.map((_, index) => `tail[${seen.tail.length - 1 - index}]`));
   } else {
+    // There is no room to name each: all of the tail is replaced, if nothing came behind it.
     sets.push('tail = :rest');
     conditions.push('size(tail) = :count');
     values[':rest'] = { L: [...rest] };
@@ -124,12 +134,6 @@ function headUpdate({ seen, stored, rest, page, moved }: Roll): Omit<Update, 'Ta
     sets.push('m = :m');
     values[':m'] = numberValue(movedMax);
   }
-
-  // What the entries tell of producers goes with them into the states of those that stay.
-  const movedIds = new Set(moved?.map(({ producerId }) => producerId));
-  const kept = seen.producers.filter(
-    (state) => !movedIds.has(state.producerId) && lastBaseOffset(state) >= seen.tailBase,
-  );
   for (const [index, state] of kept.entries()) {
     names[`#w${index}`] = String(state.producerId);
     values[`:w${index}`] = binaryValue(encodeState(state));

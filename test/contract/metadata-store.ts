@@ -667,7 +667,7 @@ function testWaiting(store: () => MetadataStore): void {
 // ---- what the tests are made of
 
 const newTopicId = () => crypto.randomUUID() as string as TopicId;
-const newObjectId = () => crypto.randomUUID().replaceAll('-', '') as ObjectId;
+export const newObjectId = () => crypto.randomUUID().replaceAll('-', '') as ObjectId;
 
 export function topicItem(name: string, given: Partial<TopicItem> = {}): TopicItem {
   const topic = parseTopicName(name);

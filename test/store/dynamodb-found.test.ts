@@ -1,7 +1,10 @@
-/** What the simulation found in the metadata store on DynamoDB, each in as few requests as it takes. */
+/** What was found in the metadata store on DynamoDB, most of it by the simulation, each in as few requests as it takes. */
 
 import { expect, test } from 'vitest';
-import { newBatch, topicItem } from '../contract/metadata-store.ts';
+import type { TopicId } from '../../lib/ids.ts';
+import { appendProducersMax, headProducersRefused } from '../../lib/limits.ts';
+import type { MetadataStore } from '../../lib/store/metadata-store.ts';
+import { newBatch, newObjectId, topicItem } from '../contract/metadata-store.ts';
 import { DynamoDbDouble } from '../simulation/aws/dynamodb.ts';
 import { connectionLost, openStore } from '../support/dynamodb-double.ts';
 
@@ -93,6 +96,65 @@ test.each([3, 250])('no head of %d outlives its topic when a delete is cut short
   const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
   const heads = await good.getHeads(topic.topicId, partitions);
   expect(heads.filter((head) => head !== undefined)).toEqual([]);
+});
+
+/** Appends that leave so many entries and producers in the tail. */
+async function fillHead(
+  store: MetadataStore,
+  at: { topicId: TopicId; partition: number },
+  entries: number,
+  count: number,
+) {
+  const perAppend = Math.ceil(count / entries);
+  for (let entry = 0, producerId = 0; entry < entries; entry++) {
+    const objectId = newObjectId();
+    const own = Math.min(perAppend, count - producerId);
+    const batches = Array.from({ length: own }, (_, index) =>
+      newBatch({ objectId, byteStart: 100 * index, producer: [producerId++, 0, 0] }),
+    );
+    await store.commitBatches({ ...at, batches: own === 0 ? [newBatch({ objectId })] : batches });
+  }
+  const [head] = await store.getHeads(at.topicId, [at.partition]);
+  if (head === undefined) throw new Error('there is no head');
+  return head;
+}
+
+// With a tail of nearly a hundred entries and a head full of producers the expression of the roll was too long for DynamoDB.
+// Such a head takes no append before it is rolled, so its partition took none ever after.
+test.each([41, 70, 100, 200, 250])('a head full of producers is rolled with a tail of %d entries', async (entries) => {
+  const topic = topicItem('orders');
+  const at = { topicId: topic.topicId, partition: 0 };
+  const { good } = openStores(async (_, carryOut) => carryOut());
+  await good.createTopic(topic);
+  await fillHead(good, at, entries - 1, headProducersRefused - 1);
+  const objectId = newObjectId();
+  const last = Array.from({ length: appendProducersMax }, (_, index) =>
+    newBatch({ objectId, byteStart: 100 * index, producer: [1_000 + index, 0, 0] }),
+  );
+  const full = await good.commitBatches({ ...at, batches: last });
+  if (full.outcome !== 'committed') throw new Error(full.outcome);
+  expect(full.head.tail).toHaveLength(entries);
+  expect(full.head.producers).toHaveLength(headProducersRefused - 1 + appendProducersMax);
+  expect(await good.rollTail(full.head)).toBe('rolled');
+  expect(await good.commitBatches({ ...at, batches: [newBatch()] })).toMatchObject({ outcome: 'committed' });
+});
+
+test.each([41, 70, 100])('and with %d when none of its producers may be moved', async (entries) => {
+  const topic = topicItem('orders');
+  const at = { topicId: topic.topicId, partition: 0 };
+  let newProducers = 2;
+  const { good, faulty } = openStores(async (operation, carryOut) => {
+    if (operation === 'TransactWriteItems' && newProducers > 0) {
+      const producerId = 1_000 + newProducers--;
+      await good.commitBatches({ ...at, batches: [newBatch({ producer: [producerId, 0, 0] })] });
+    }
+    return carryOut();
+  });
+  await good.createTopic(topic);
+  const seen = await fillHead(good, at, entries, headProducersRefused - 2);
+  expect(await faulty.rollTail(seen)).toBe('rolled');
+  const [rolled] = await good.getHeads(at.topicId, [at.partition]);
+  expect(rolled).toMatchObject({ movedProducerIdMax: undefined, tail: [{}, {}] });
 });
 
 // A batch and its resend came in one flush. The head was read for them, others appended, and the resend was told the offset
