@@ -122,6 +122,12 @@ export function unitsOfLost(error: unknown): number {
   return unitsOf((error as Partial<ConditionalCheckFailedException>).Item);
 }
 
+/** The signature was refused for its time. The client has learnt the right one from the answer, and signs by it from now on. */
+function isOfWrongClock(error: unknown): boolean {
+  if (dynamoDbErrorKind(error) !== 'credentials') return false;
+  return (error as { $metadata?: { clockSkewCorrected?: boolean } }).$metadata?.clockSkewCorrected === true;
+}
+
 /** Of DynamoDB's answer; undefined when there was none. */
 function statusOf(error: unknown): number | undefined {
   return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode;
@@ -131,7 +137,7 @@ function statusOf(error: unknown): number | undefined {
 export function delayAfter(error: unknown, isRepeatable: boolean): number | undefined {
   const kind = dynamoDbErrorKind(error);
   if (kind === 'busy') return throttledDelayMs;
-  if (kind === 'conflict' || kind === 'unsent') return retryDelayMs;
+  if (kind === 'conflict' || kind === 'unsent' || isOfWrongClock(error)) return retryDelayMs;
   return kind === 'unanswered' && isRepeatable ? retryDelayMs : undefined;
 }
 
