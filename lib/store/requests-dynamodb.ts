@@ -31,6 +31,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import type { Clock, RandomBytes } from '../clock.ts';
 import type { Timestamp } from '../ids.ts';
+import { Connections } from './connections.ts';
 import {
   delayAfter,
   dynamoDbErrorKind,
@@ -85,8 +86,6 @@ const reads: ReadonlySet<Operation> = new Set(['GetItem', 'BatchGetItem', 'Query
  * no attempt's time runs: of 10,000 at once not one was sent before its attempt was given up.
  */
 const socketsMax = 64;
-/** Within a region a connection opens in milliseconds; one that does not is lost. */
-const connectMsMax = 1_000;
 /** An attempt that can be repeated is lost after this; DynamoDB answers in a few milliseconds. */
 const attemptMsMax = 2_000;
 
@@ -104,13 +103,14 @@ export class DynamoDbRequests {
   readonly #options: DynamoDbOptions;
   readonly #client: DynamoDBClient;
   readonly #slots: Slots;
+  readonly #connections = new Connections(socketsMax);
 
   constructor(options: DynamoDbOptions) {
     this.table = options.table;
     this.randomBytes = options.randomBytes;
     this.#options = options;
     this.#slots = new Slots(options.clock, socketsMax);
-    this.#client = options.client ?? createClient(options);
+    this.#client = options.client ?? createClient(options, this.#connections);
   }
 
   /** By which a store call that begins now must end. */
@@ -134,7 +134,10 @@ export class DynamoDbRequests {
       deadline,
       // Where no second attempt may follow, the first has all the time there is.
       attemptMsMax: isRepeatable ? attemptMsMax : Number.POSITIVE_INFINITY,
-      delayAfter: (error: unknown) => delayAfter(error, isRepeatable),
+      delayAfter: (error: unknown) => {
+        this.#connections.failed(error);
+        return delayAfter(error, isRepeatable);
+      },
     };
     let next = input;
     // Without one the deadline has passed, which `retry` says.
@@ -195,16 +198,12 @@ export class DynamoDbRequests {
   }
 }
 
-function createClient({ region, endpoint }: DynamoDbOptions): DynamoDBClient {
+function createClient({ region, endpoint }: DynamoDbOptions, { requestHandler }: Connections): DynamoDBClient {
   return new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: connectMsMax,
-      httpAgent: { keepAlive: true, maxSockets: socketsMax },
-      httpsAgent: { keepAlive: true, maxSockets: socketsMax },
-    },
+    requestHandler,
   });
 }
 

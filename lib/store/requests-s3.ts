@@ -7,6 +7,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import { KiB } from '../limits.ts';
+import { Connections } from './connections.ts';
 import { type S3Operation, s3DelayAfter, s3Failure } from './errors-s3.ts';
 import { Hedge } from './hedge.ts';
 import { retry } from './retry.ts';
@@ -42,8 +43,6 @@ export interface S3Call<T> {
 const callsMax = 32;
 /** Each call may be sent twice. A function may have 1,024 files open. */
 const socketsMax = 2 * callsMax;
-/** Within a region a connection opens in milliseconds; one that does not is lost. */
-const connectMsMax = 1_000;
 /** An attempt is lost after this, and so much more for each byte: 5 MB/s, less than the smallest function has. */
 const attemptMsMax = 2_000;
 const attemptMsPerByte = 1 / 5_000;
@@ -54,6 +53,7 @@ export class S3Requests {
   readonly client: S3Client;
   readonly #options: S3Options;
   readonly #slots: Slots;
+  readonly #connections = new Connections(socketsMax);
   /** By operation, since each has latencies of its own. */
   readonly #hedges: Partial<Record<S3Operation, Hedge>>;
   readonly #underWay = new Set<Promise<unknown>>();
@@ -61,7 +61,7 @@ export class S3Requests {
 
   constructor(options: S3Options) {
     const { clock, hedging = true } = options;
-    this.client = options.client ?? createClient(options);
+    this.client = options.client ?? createClient(options, this.#connections);
     this.#options = options;
     this.#slots = new Slots(clock, callsMax);
     this.#hedges = hedging
@@ -100,7 +100,10 @@ export class S3Requests {
       randomBytes,
       deadline,
       attemptMsMax: attemptMsMax + bytes * attemptMsPerByte,
-      delayAfter: s3DelayAfter,
+      delayAfter: (error: unknown) => {
+        this.#connections.failed(error);
+        return s3DelayAfter(error);
+      },
     };
     const hedge = bytes <= hedgedBytesMax ? this.#hedges[operation] : undefined;
     const attempt = (signal: AbortSignal) => this.#reported(call, signal);
@@ -131,7 +134,7 @@ export class S3Requests {
   }
 }
 
-function createClient({ region, endpoint }: S3Options): S3Client {
+function createClient({ region, endpoint }: S3Options, { requestHandler }: Connections): S3Client {
   return new S3Client({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
@@ -141,10 +144,6 @@ function createClient({ region, endpoint }: S3Options): S3Client {
     responseChecksumValidation: 'WHEN_REQUIRED',
     // With it the SDK opens a connection of its own for each body from 2 MiB on.
     expectContinueHeader: false,
-    requestHandler: {
-      connectionTimeout: connectMsMax,
-      httpAgent: { keepAlive: true, maxSockets: socketsMax },
-      httpsAgent: { keepAlive: true, maxSockets: socketsMax },
-    },
+    requestHandler,
   });
 }

@@ -218,7 +218,11 @@ export const branchesLeftOut: readonly BranchLeftOut[] = [
   { file: 'lib/store/object-store-s3.ts', source: "{ Key = '', Code = 'unknown' } of Errors", reason: noSweep },
   { file: 'lib/store/object-store-s3.ts', source: "exec(header ?? '')", reason: isTyped },
   { file: 'lib/store/producer-state.ts', source: 'last === undefined ? 0', reason: isTyped },
-  { file: 'lib/store/requests-dynamodb.ts', source: 'options.client ?? createClient(options)', reason: ownClient },
+  {
+    file: 'lib/store/requests-dynamodb.ts',
+    source: 'options.client ?? createClient(options, this.#connections)',
+    reason: ownClient,
+  },
   {
     file: 'lib/store/requests-dynamodb.ts',
     source: 'if (this.#options.client === undefined) this.#client.destroy();',
@@ -229,7 +233,11 @@ export const branchesLeftOut: readonly BranchLeftOut[] = [
     source: '{ CapacityUnits = 0 }',
     reason: 'costs; test/store/dynamodb-costs',
   },
-  { file: 'lib/store/requests-s3.ts', source: 'options.client ?? createClient(options)', reason: ownClient },
+  {
+    file: 'lib/store/requests-s3.ts',
+    source: 'options.client ?? createClient(options, this.#connections)',
+    reason: ownClient,
+  },
   {
     file: 'lib/store/requests-s3.ts',
     source: ': {};',
