@@ -55,6 +55,8 @@ export const flushBytesMax = 4 * MiB;
 export const flushesInFlightMax = 4;
 /** Bytes accepted and not yet answered, in one process; beyond it THROTTLING_QUOTA_EXCEEDED. */
 export const produceBytesWaitingMax = 64 * MiB;
+/** What each batch counts beside its own bytes: a million batches of 70 bytes took 2.7 GB. */
+export const waitingBatchBytes = 2 * KiB;
 
 // ---- fetch
 /** Kafka's `fetch.max.bytes` default, 50 MiB, is too much for one answer of ours; soft, at least one batch is given. */
@@ -139,6 +141,10 @@ export const gatewayFetchPartitionsMax = 100;
 assert(entryBytesMax <= flushBytesMax, 'an entry lies in one object');
 assert(messageBytesMax <= produceBytesWaitingMax, 'the largest batch can be accepted');
 assert(messageBytesMax < requestBytesMax, 'the largest batch fits a request');
+assert(
+  requestBytesMax + framesMax * waitingBatchBytes <= produceBytesWaitingMax,
+  'the largest request can be accepted, of however many batches',
+);
 assert(batchDecompressedBytesMax <= requestDecompressedBytesMax, 'the largest batch can be checked');
 assert(
   6 * (batchDecompressedBytesMax + 64 * (recordHeadersMax + 1)) + MiB < 2 ** 29 - 24,

@@ -11,6 +11,8 @@ import { LogError } from '../errors.ts';
 
 export interface FlushItem {
   readonly bytes: number;
+  /** What it takes of the process until it is answered. */
+  readonly heldBytes: number;
   /** Items with the same lane are committed in the order in which they were added. */
   readonly lane: string;
 }
@@ -43,7 +45,8 @@ export class FlushQueue<Item extends FlushItem, Stored, Result> {
   readonly #lanes = new Map<string, Promise<void>>();
   #open: Waiting<Item, Result>[] = [];
   #openBytes = 0;
-  #unansweredBytes = 0;
+  #heldBytes = 0;
+  #refused: { readonly heldBytes: number; readonly error: LogError } | undefined;
   #storingCount = 0;
   #isStarting = false;
 
@@ -55,14 +58,8 @@ export class FlushQueue<Item extends FlushItem, Stored, Result> {
   /** Resolves when the item is committed. Rejects at once, with no effect, when too many bytes are under way. */
   async add(item: Item): Promise<Result> {
     const { bytesWaitingMax } = this.#limits;
-    if (this.#unansweredBytes > 0 && this.#unansweredBytes + item.bytes > bytesWaitingMax) {
-      throw new LogError(
-        'THROTTLING_QUOTA_EXCEEDED',
-        `${this.#unansweredBytes} bytes are being written already, at most ${bytesWaitingMax} at once`,
-        { details: { retryAfterMs } },
-      );
-    }
-    this.#unansweredBytes += item.bytes;
+    if (this.#heldBytes > 0 && this.#heldBytes + item.heldBytes > bytesWaitingMax) throw this.#refusal();
+    this.#heldBytes += item.heldBytes;
     this.#openBytes += item.bytes;
     try {
       return await new Promise<Result>((resolve, reject) => {
@@ -70,8 +67,18 @@ export class FlushQueue<Item extends FlushItem, Stored, Result> {
         this.#startSoon();
       });
     } finally {
-      this.#unansweredBytes -= item.bytes;
+      this.#heldBytes -= item.heldBytes;
     }
+  }
+
+  /** The same for all that are refused while nothing changes: an error takes more than a small batch does. */
+  #refusal(): LogError {
+    if (this.#refused?.heldBytes !== this.#heldBytes) {
+      const message = `${this.#heldBytes} bytes are being written already, at most ${this.#limits.bytesWaitingMax} at once`;
+      const error = new LogError('THROTTLING_QUOTA_EXCEEDED', message, { details: { retryAfterMs } });
+      this.#refused = { heldBytes: this.#heldBytes, error };
+    }
+    return this.#refused.error;
   }
 
   /** Behind everything else this turn of the event loop brings, so that requests that arrive together start together. */

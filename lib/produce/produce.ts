@@ -14,6 +14,7 @@ import {
   MiB,
   produceBytesWaitingMax,
   requestDecompressedBytesMax,
+  waitingBatchBytes,
 } from '../limits.ts';
 import type { Log, ProduceRequest, ProduceResult } from '../log.ts';
 import type { DecompressionBudget } from '../record/record-batch.ts';
@@ -107,7 +108,9 @@ export function createProduce(deps: ProduceDeps): { produce: Log['produce']; set
       if (!isPartitionOf(topic, partition)) throw unknownPartition(topic, partition);
       const ready = prepareBatch(sent.batch, topic.config, clock, budget);
       const lane = `${topic.topicId}/${partition}`;
-      const committed = await queue.add({ ...ready, topic, partition, lane, bytes: ready.batch.length });
+      const bytes = ready.batch.length;
+      const heldBytes = bytes + waitingBatchBytes;
+      const committed = await queue.add({ ...ready, topic, partition, lane, bytes, heldBytes });
       if (committed.outcome === 'refused') return { partition, error: committed.error };
       const { outcome, baseOffset, timestamp } = committed;
       return { partition, baseOffset, recordCount: ready.recordCount, timestamp, isDuplicate: outcome === 'duplicate' };

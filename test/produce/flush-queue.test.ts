@@ -6,6 +6,7 @@ interface Item {
   readonly name: string;
   readonly lane: string;
   readonly bytes: number;
+  readonly heldBytes: number;
 }
 
 /** A queue whose stores and commits end when the test says so. */
@@ -32,7 +33,7 @@ function openQueue(limits: Partial<FlushLimits> = {}) {
     { flushBytesMax: 100, flushesInFlightMax: 2, bytesWaitingMax: 1000, ...limits },
   );
   const add = (name: string, lane = 'lane', bytes = 10) => {
-    const added = queue.add({ name, lane, bytes });
+    const added = queue.add({ name, lane, bytes, heldBytes: bytes });
     added.catch(() => undefined);
     return added;
   };
@@ -137,6 +138,9 @@ test('beyond the bytes that may wait an item is refused without effect, until ot
     effect: 'none',
     details: { retryAfterMs: 100 },
   });
+  // A burst of refusals is one error and not one each.
+  const refusals = await Promise.allSettled([add('b'), add('c')]);
+  expect(new Set(refusals.map((one) => one.status === 'rejected' && one.reason)).size).toBe(1);
   stores[0]?.done();
   await large;
   const exact = [add('c', 'lane', 60), add('d', 'lane', 40)];

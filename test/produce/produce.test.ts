@@ -17,6 +17,7 @@ import {
   orders,
   produced,
   send,
+  turns,
 } from '../log-fixture.ts';
 
 const producer = (producerId: number, baseSequence: number) => ({ producerId, producerEpoch: 0, baseSequence });
@@ -192,6 +193,27 @@ describe('produce', () => {
     ]);
     const stored = rows.map(({ byteStart, byteLength }) => object.subarray(byteStart, byteStart + byteLength));
     expect(stored).toEqual([bytes[1], bytes[0], bytes[2], bytes[3]]);
+  });
+
+  // A million batches of 70 bytes were 69 MB of what may wait, and 2.7 GB of the process.
+  test('counts of small batches that wait what each takes of the process', async () => {
+    let store = () => {};
+    const stored = new Promise<void>((resolve) => {
+      store = resolve;
+    });
+    const objects = (objectStore: ObjectStore): ObjectStore => ({
+      ...objectStore,
+      put: (body) => stored.then(() => objectStore.put(body)),
+    });
+    const { log } = await openTestTopic({ objects });
+    const batches = Array.from({ length: 10_000 }, () => batchOf());
+    const requests = Array.from({ length: 4 }, () => send(log, ...batches));
+    await turns();
+    store();
+    const refused = (await Promise.all(requests)).map((results) => results.filter((one) => 'error' in one));
+    expect(refused.slice(0, 3)).toEqual([[], [], []]);
+    const { code, effect } = errorOf(refused[3]?.[0]);
+    expect([code, effect]).toEqual(['THROTTLING_QUOTA_EXCEEDED', 'none']);
   });
 
   test('refuses an unknown topic as a whole', async () => {
