@@ -62,6 +62,8 @@ export const waitingBatchBytes = 2 * KiB;
 /** Kafka's `fetch.max.bytes` default, 50 MiB, is too much for one answer of ours; soft, at least one batch is given. */
 export const fetchBytesDefault = 1 * MiB;
 export const fetchBytesMax = 32 * MiB;
+/** Bytes that the fetches of one process read at once; beyond it THROTTLING_QUOTA_EXCEEDED. */
+export const fetchBytesHeldMax = 256 * MiB;
 export const fetchPartitionsMax = 256;
 export const fetchWaitMsMax = 30_000;
 /** Two wanted ranges of one object that are closer than this become one read. */

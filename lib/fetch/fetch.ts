@@ -15,7 +15,7 @@ import type { MetadataStore } from '../store/metadata-store.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import { isPartitionOf, type Topic, type TopicCache, unknownPartition, unknownTopic } from '../topic/topics.ts';
 import { findRuns, type LocatedRun } from './find-batches.ts';
-import { readRuns, stampedBatches } from './read-runs.ts';
+import { createRunReader, stampedBatches } from './read-runs.ts';
 
 export interface FetchDeps {
   readonly objectStore: ObjectStore;
@@ -43,7 +43,8 @@ const pollMsMin = 20;
 const pollMsMax = 500;
 
 export function createFetch(deps: FetchDeps): Log['fetch'] {
-  const { objectStore, metadataStore, clock } = deps;
+  const { metadataStore, clock } = deps;
+  const readRuns = createRunReader(deps.objectStore);
 
   return async function fetch(request: FetchRequest): Promise<readonly FetchResult[]> {
     checkLimits(request);
@@ -51,7 +52,7 @@ export function createFetch(deps: FetchDeps): Log['fetch'] {
     const found = await findOrWait(topic, request);
 
     const runs = runsWithin(found, request.maxBytes);
-    const bytesOf = await readRuns(objectStore, runs.flat());
+    const bytesOf = await readRuns(runs.flat());
 
     let index = 0;
     const bytesOfRuns = runs.map((own) => own.map(() => bytesOf[index++] as Uint8Array | LogError));

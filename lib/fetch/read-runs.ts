@@ -1,7 +1,7 @@
 /** From coordinates to stamped batches: read in parallel, split, checked. */
 
 import { assert, isLogError, LogError } from '../errors.ts';
-import { readGapBytesMax, readsInFlightMax } from '../limits.ts';
+import { fetchBytesHeldMax, readGapBytesMax, readsInFlightMax } from '../limits.ts';
 import { checkCrc, lastOffsetDeltaOf, sizeInBytesOf, stampBaseOffset } from '../record/record-batch.ts';
 import type { ObjectStore } from '../store/object-store.ts';
 import type { LocatedRun } from './find-batches.ts';
@@ -11,6 +11,29 @@ import { planReads } from './plan-reads.ts';
 export interface StampedBatch {
   readonly batch: Uint8Array;
   readonly nextOffset: number;
+}
+
+/** How long a caller is told to wait when too much is read already. */
+const retryAfterMs = 100;
+
+/** `readRuns` for all fetches of a process. Throws THROTTLING_QUOTA_EXCEEDED beyond what it has room for. */
+export function createRunReader(
+  objectStore: ObjectStore,
+): (runs: readonly LocatedRun[]) => ReturnType<typeof readRuns> {
+  let bytesUnderWay = 0;
+  return async (runs) => {
+    const bytes = runs.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (bytesUnderWay > 0 && bytesUnderWay + bytes > fetchBytesHeldMax) {
+      const message = `${bytesUnderWay} bytes are being read already, at most ${fetchBytesHeldMax} at once`;
+      throw new LogError('THROTTLING_QUOTA_EXCEEDED', message, { details: { retryAfterMs } });
+    }
+    bytesUnderWay += bytes;
+    try {
+      return await readRuns(objectStore, runs);
+    } finally {
+      bytesUnderWay -= bytes;
+    }
+  };
 }
 
 /**

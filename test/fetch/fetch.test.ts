@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { isLogError, LogError } from '../../lib/errors.ts';
+import { fetchBytesHeldMax, fetchBytesMax } from '../../lib/limits.ts';
 import { batchOf, errorOf, fetched, fetchFrom, offsetsIn, openTestTopic, orders, send, turns } from '../log-fixture.ts';
 
 describe('what a fetch gives', () => {
@@ -165,6 +166,34 @@ test('an object that is lost fails its own partition, and that when the reader g
   expect(errorOf(failed)).toMatchObject({ code: 'KAFKA_STORAGE_ERROR', message: `object ${lost} is not there` });
   expect(offsetsIn(fetched(good).batches)).toEqual([0]);
   await expect(fetchFrom(log, 1)).rejects.toThrow(`object ${lost} is not there`);
+});
+
+// A hundred fetches of 32 MiB at once took 3.5 GB of the process.
+test('no more is read at once than the process has room for', async () => {
+  let end = () => {};
+  const held = new Promise<never>((_, reject) => {
+    end = () => reject(new LogError('KAFKA_STORAGE_ERROR', 'down', { effect: 'none' }));
+  });
+  let isHeld = true;
+  const { log } = await openTestTopic({
+    objects: (store) => ({ ...store, read: (...range) => (isHeld ? held : store.read(...range)) }),
+  });
+  const count = Math.ceil(fetchBytesMax / 1_000_000);
+  for (let sent = 0; sent < count; sent++) await send(log, batchOf({ valueBytes: 1_000_000 }));
+  const fetchMost = () => fetchFrom(log, 0, { maxBytes: fetchBytesMax });
+
+  const most = Math.floor(fetchBytesHeldMax / (count * 1_000_100));
+  const reading = Promise.allSettled(Array.from({ length: most }, fetchMost));
+  await turns();
+  const refused = { code: 'THROTTLING_QUOTA_EXCEEDED', retriable: true, effect: 'none' };
+  await expect(fetchMost()).rejects.toMatchObject(refused);
+  expect((await fetchFrom(log, 'latest')).batches).toEqual([]);
+
+  end();
+  isHeld = false;
+  const seen = (await reading).map((one) => one.status === 'rejected' && one.reason.message);
+  expect(seen).toEqual(new Array(most).fill('down'));
+  expect((await fetchMost()).batches.length).toBeGreaterThan(30);
 });
 
 test('of many partitions behind those are looked for that fit the answer, and a few more', async () => {
