@@ -28,40 +28,29 @@ export class GroupDeliveries {
   }
 
   /** May be iterated several times at once: each is handed records of another partition. A record is done when the next is asked for. */
-  async *records(): AsyncGenerator<ConsumedRecord, void, undefined> {
-    const { held, clock } = this.#deps;
-    for (let taken = await this.#take(); taken !== undefined; taken = await this.#take()) {
-      const { one, fetched } = taken;
-      // Else who was at it has failed, or left. What comes behind it must not be handed out, and done, before it is.
-      let isThrough = false;
-      try {
-        for (const record of readRecords(one.topic, fetched, Number.POSITIVE_INFINITY)) {
-          if (!this.#isWanted(one)) break;
-          held.hand(one, record.offset + 1, clock.nowMs());
-          yield record;
-          one.done = record.offset + 1;
-        }
-        this.#finish(taken);
-        isThrough = true;
-      } finally {
-        if (!isThrough) this.#onEnd();
-        held.release(one);
-      }
-    }
+  records(): AsyncGenerator<ConsumedRecord, void, undefined> {
+    return this.#handOut(readRecords, ({ offset }) => offset + 1);
   }
 
-  async *batches(): AsyncGenerator<ConsumedBatch, void, undefined> {
+  batches(): AsyncGenerator<ConsumedBatch, void, undefined> {
+    return this.#handOut(readBatches, ({ nextOffset }) => nextOffset);
+  }
+
+  async *#handOut<T>(
+    read: (topic: string, fetched: FetchedPartition, end: number) => Iterable<T>,
+    nextOffsetOf: (value: T) => number,
+  ): AsyncGenerator<T, void, undefined> {
     const { held, clock } = this.#deps;
     for (let taken = await this.#take(); taken !== undefined; taken = await this.#take()) {
       const { one, fetched } = taken;
       // Else who was at it has failed, or left. What comes behind it must not be handed out, and done, before it is.
       let isThrough = false;
       try {
-        for (const batch of readBatches(one.topic, fetched, Number.POSITIVE_INFINITY)) {
+        for (const value of read(one.topic, fetched, Number.POSITIVE_INFINITY)) {
           if (!this.#isWanted(one)) break;
-          held.hand(one, batch.nextOffset, clock.nowMs());
-          yield batch;
-          one.done = batch.nextOffset;
+          held.hand(one, nextOffsetOf(value), clock.nowMs());
+          yield value;
+          one.done = nextOffsetOf(value);
         }
         this.#finish(taken);
         isThrough = true;

@@ -283,8 +283,8 @@ export const groupMutations: readonly Mutation[] = [
     edits: [
       edit(
         'lib/client/group-deliveries.ts',
-        'yield record;\n          one.done = record.offset + 1;',
-        'one.done = record.offset + 1;\n          yield record;',
+        'yield value;\n          one.done = nextOffsetOf(value);',
+        'one.done = nextOffsetOf(value);\n          yield value;',
       ),
     ],
   },
