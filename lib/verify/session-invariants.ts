@@ -150,8 +150,8 @@ function stepsOf({ operations }: Memberships, clockErrorMs = Number.POSITIVE_INF
     } else if (answer !== undefined && operation.isTemporary === true) {
       stay = { last: operation, isAway: true, certainUntilMs: startMs + sessionTimeoutMs - clockErrorMs };
     } else if (type !== 'heartbeat' || (outcome.kind === 'failed' && !outcome.isRetriable)) {
+      // What it has it has still: it may be refused for the right to ask, and not for what it is.
       stay = undefined;
-      held.clear();
     }
     return { operation, before, after: isDoubtful ? undefined : stay, overdue };
   });

@@ -5,6 +5,7 @@ import type { History, Operation } from '../../lib/verify/history.ts';
 import { commit, fetch, historyOf, lookForGroups, member, unknown } from './histories.ts';
 
 const noMember = { kind: 'failed', code: 'UNKNOWN_MEMBER_ID', isRetriable: false } as const;
+const denied = { kind: 'failed', code: 'KAFKA_STORAGE_ERROR', isRetriable: false } as const;
 const notFound = { kind: 'failed', code: 'GROUP_ID_NOT_FOUND', isRetriable: false } as const;
 const empty = [fetch(0, [], [900, 901])];
 export const sessionsOf = (operations: readonly Operation[]): History => ({
@@ -39,6 +40,15 @@ export const endedInOrder: readonly (readonly [string, readonly Operation[]])[] 
     [
       member('join', 'm', [1, ['a/0', 'a/1']], [1, 2]),
       member('heartbeat', 'm', unknown, [5, 6]),
+      member('heartbeat', 'm', [1, ['a/1']], [40, 41, { owned: ['a/0', 'a/1'] }]),
+      member('heartbeat', 'm', noMember, [61, 62, { owned: ['a/0', 'a/1'] }]),
+    ],
+  ],
+  [
+    'a member has held on to what it was to give up since before an answer that it had no right to get',
+    [
+      member('join', 'm', [1, ['a/0', 'a/1']], [1, 2]),
+      member('heartbeat', 'm', denied, [5, 6]),
       member('heartbeat', 'm', [1, ['a/1']], [40, 41, { owned: ['a/0', 'a/1'] }]),
       member('heartbeat', 'm', noMember, [61, 62, { owned: ['a/0', 'a/1'] }]),
     ],
