@@ -153,7 +153,7 @@ export class Sharer extends Client {
       });
       const handOut = (record: ConsumedRecord) => this.#handOut(record, sessions);
       let isInOrder = hasHandlers.happens(0.3)
-        ? await this.#handle(process, consumer, handOut)
+        ? await this.#handle(process, consumer, handOut, done)
         : await this.#read(process, consumer, handOut, done);
       // Whoever is dead closes nothing. A last commit that fails is told here once more.
       if (!process.isDead) {
@@ -205,7 +205,12 @@ export class Sharer extends Client {
   }
 
   /** As `#read`, with several at hand at once, of which one fails now and then. */
-  async #handle(process: Process, consumer: GroupConsumer, handOut: HandOut): Promise<boolean> {
+  async #handle(
+    process: Process,
+    consumer: GroupConsumer,
+    handOut: HandOut,
+    done: Map<string, Done>,
+  ): Promise<boolean> {
     const { chance, deps } = this;
     const failure = new Error('a handler failed');
     const death = Promise.withResolvers<'died'>();
@@ -220,6 +225,8 @@ export class Sharer extends Client {
       if (process.isDead) await new Promise(() => {});
       if (chance.happens(0.02)) throw failure;
       atHand.delete(poll);
+      const { topic, partition, offset } = record;
+      done.set(`${topic}/${partition}`, { topic: topic as TopicName, partition, offset });
     };
     const ended = await Promise.race([
       death.promise,

@@ -61,7 +61,8 @@ export class StoreNetwork {
     const requestMs = latency(chance) + (fault === 'slow' && isSlowThere ? delayMs : 0);
     const replyMs = latency(chance) + (fault === 'slow' && !isSlowThere ? delayMs : 0);
     const giveUpAfterMs = chance.integer(giveUpMs.min, giveUpMs.max);
-    const lateMs = giveUpAfterMs + chance.integer(0, lateMsMax);
+    // Mostly soon: what it was sent for may still be so, and what came after it is there.
+    const lateMs = giveUpAfterMs + Math.floor(chance.fraction() ** 3 * lateMsMax);
 
     return new Promise<T>((resolve, reject) => {
       const answer = (ms: number, settle: () => void) => scheduler.after(ms, settle, environment);
