@@ -26,7 +26,7 @@ interface From {
 /** Events are handed on in pieces of about this size. */
 const pieceCharsMax = 64 * 1024;
 /** The first piece: how long a reader waits before it comes back (ms), and something to open the connection with. */
-const greeting = 'retry: 1000\n\n';
+const greeting = 'retry: 1000\n';
 const keepAlive = ': keep-alive\n\n';
 
 /** The first fetch happens before the answer begins, so what is wrong from the start has a status of its own. */
@@ -53,7 +53,12 @@ export async function streamRecords(deps: ApiDeps, call: Call, from: From): Prom
     return result;
   };
 
-  let fetched = await fetchFrom(lastEventOffset(call) ?? from.offset, 0);
+  const resumedFrom = lastEventOffset(call);
+  let fetched = await fetchFrom(resumedFrom ?? from.offset, 0);
+  // An id without data is remembered and no event: who is given no record comes back to where it began, and not to what is
+  // the latest by then.
+  const isLatest = resumedFrom === undefined && from.offset === 'latest';
+  const start = isLatest ? `${greeting}id: ${fetched.offset - 1}\n\n` : `${greeting}\n`;
   let records = wantedRecords(fetched);
 
   /** The next piece, or undefined at the end. */
@@ -73,7 +78,7 @@ export async function streamRecords(deps: ApiDeps, call: Call, from: From): Prom
   const encoder = new TextEncoder();
   const stream = new ReadableStream<Uint8Array>(
     {
-      start: (controller) => controller.enqueue(encoder.encode(greeting)),
+      start: (controller) => controller.enqueue(encoder.encode(start)),
       async pull(controller) {
         let piece: string | undefined;
         try {
@@ -106,11 +111,14 @@ function takePiece(records: Iterator<DecodedRecord>): string {
   return piece;
 }
 
-/** The offset behind `Last-Event-ID`, which counts more than the query: the query is from when the reader first came. */
+/**
+ * The offset behind `Last-Event-ID`, which counts more than the query: the query is from when the reader first came. -1 was
+ * told to one that began at offset 0.
+ */
 function lastEventOffset({ request }: Call): Offset | undefined {
   const lastEventId = request.headers.get('last-event-id');
   if (lastEventId === null || lastEventId === '') return undefined;
   const offset = Number(lastEventId);
-  if (/^\d{1,16}$/.test(lastEventId) && Number.isSafeInteger(offset + 1)) return offset + 1;
+  if (/^(-1|\d{1,16})$/.test(lastEventId) && Number.isSafeInteger(offset + 1)) return offset + 1;
   throw new LogError('INVALID_REQUEST', `Last-Event-ID ${JSON.stringify(lastEventId.slice(0, 40))} is not an offset`);
 }

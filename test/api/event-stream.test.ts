@@ -55,15 +55,34 @@ describe('the event stream', () => {
     const response = await door.fetch(`${path}?offset=latest`, { headers: { accept } });
     const text = await response.text();
     expect(text.match(/^: keep-alive$/gm)?.length).toBeGreaterThan(2);
-    expect(idsOf(text)).toEqual([]);
+    expect(text).not.toContain('data:');
   });
+
+  it.each([
+    [['a', 'b'], '1'],
+    [[], '-1'],
+  ])(
+    'from latest, has a reader that was given no record come back to where it began (behind %j)',
+    async (there, id) => {
+      await using door = openApp({ eventStreamMsMax: 0 });
+      await door.call('POST', '/v1/topics', { topic: 'orders' });
+      if (there.length > 0) await produce(door, ...there);
+      const latest = `${path}?offset=latest`;
+      const silent = await (await door.fetch(latest, { headers: { accept } })).text();
+      expect(silent).toBe(`retry: 1000\nid: ${id}\n\n`);
+      await produce(door, 'in between');
+      const again = await (await door.fetch(latest, { headers: { accept, 'last-event-id': id } })).text();
+      expect(again).toContain(`id: ${Number(id) + 1}\ndata: `);
+      expect(again).toContain('in between');
+    },
+  );
 
   it('ends when the process stops', async () => {
     const stopping = new AbortController();
     await using door = await openOrders({ stopping: stopping.signal });
     const response = await door.fetch(`${path}?offset=latest`, { headers: { accept } });
     setTimeout(() => stopping.abort(), 20);
-    expect(await response.text()).toBe('retry: 1000\n\n');
+    expect(await response.text()).toBe('retry: 1000\nid: 2\n\n');
   });
 
   it('fetches nothing that the reader has not asked for, and stops when the reader goes', async () => {

@@ -199,7 +199,7 @@ describe('the server', () => {
       await door[Symbol.asyncDispose]();
       expect(performance.now() - startMs).toBeLessThan(8000);
       expect((await poll).json).toMatchObject({ records: [], nextOffset: 0 });
-      expect(await streamed).toBe('retry: 1000\n\n');
+      expect(await streamed).toBe('retry: 1000\nid: -1\n\n');
       await expect(door.fetch('/v1/health')).rejects.toThrow();
     });
 
