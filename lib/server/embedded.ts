@@ -25,7 +25,7 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Log>
   }
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
-    for (const one of opened.reverse()) await one.close();
+    for (const one of opened.toReversed()) await one.close();
   };
   try {
     const folder = await openDataFolder(options.dir);
@@ -36,7 +36,13 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Log>
     const log = createLog({ objectStore, metadataStore, clock, randomBytes });
     // The log closes its stores itself, after what is under way in them.
     opened.splice(1, 1, log);
-    return { ...log, close: closeAll };
+    // Once, however often it is asked for: the folder is let go of only when nothing writes to it any more.
+    let closed: Promise<void> | undefined;
+    const close = () => {
+      closed ??= closeAll();
+      return closed;
+    };
+    return { ...log, close };
   } catch (error) {
     await closeAll();
     throw error;
