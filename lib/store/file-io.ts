@@ -4,7 +4,7 @@
  */
 
 import { close, constants, fdatasync, fsync, open, read, writev, writevSync } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { InvariantError, isLogError, LogError } from '../errors.ts';
@@ -32,7 +32,10 @@ export const writePieces: WritePieces = async (fd, pieces, byteStart) => {
   const byteLength = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const bytesWritten =
     byteLength <= syncWriteBytesMax ? writevSync(fd, pieces, byteStart) : await writeAsync(fd, pieces, byteStart);
-  if (bytesWritten < byteLength) throw new Error(`only ${bytesWritten} of ${byteLength} bytes were written`);
+  if (bytesWritten === byteLength) return;
+  if (bytesWritten === 0) throw new Error(`none of ${byteLength} bytes were written`);
+  // A disk takes what fits, and says that it is full when the rest comes.
+  await writePieces(fd, [Buffer.concat(pieces).subarray(bytesWritten)], byteStart + bytesWritten);
 };
 
 /**
@@ -45,6 +48,12 @@ const writeAsync = (fd: number, pieces: readonly Uint8Array[], byteStart: number
   new Promise((resolve, reject) => {
     writev(fd, pieces, byteStart, (error, bytesWritten) => (error ? reject(error) : resolve(bytesWritten)));
   });
+
+/** What this user may still write to the disk of `folder`. */
+export async function freeBytesOf(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
+}
 
 /** Fills `into` from `byteStart` of the file on; returns how many bytes there were. */
 export function readInto(fd: number, into: Uint8Array, byteStart: number): Promise<number> {

@@ -19,6 +19,7 @@ import type { Clock, RandomBytes } from '../clock.ts';
 import { LogError } from '../errors.ts';
 import type { ObjectId } from '../ids.ts';
 import {
+  freeBytesOf,
   makeFile,
   makeFolder,
   readInto,
@@ -44,6 +45,8 @@ export interface FileObjectStoreOptions {
   readonly volumeBytesOf?: (volumeNumber: number) => number;
   /** How bytes reach the disk. @default `writePieces` */
   readonly write?: WritePieces;
+  /** Room on the disk of a folder. @default `freeBytesOf` */
+  readonly freeBytesOf?: (folder: string) => Promise<number>;
 }
 
 const openFilesMax = 64;
@@ -66,6 +69,7 @@ export async function openFileObjectStore(options: FileObjectStoreOptions): Prom
       folders,
       objectIds,
       write,
+      freeBytesOf: options.freeBytesOf ?? freeBytesOf,
       volumeBytesOf: options.volumeBytesOf ?? volumeBytesOf,
       found,
     });

@@ -1,6 +1,6 @@
 /**
  * The volumes of a folder: `volumes/0000000001.vol` and on. They are filled ahead of need; when writes outrun the filling,
- * or the disk has no room for a whole one, the next volume grows as it is written.
+ * or the disk has no room for two more, the next volume grows as it is written.
  */
 
 import { constants, fstat } from 'node:fs';

@@ -37,6 +37,7 @@ export interface VolumeWriterOptions {
   readonly folders: { readonly volumes: string; readonly temporary: string };
   readonly objectIds: ObjectIds;
   readonly write: WritePieces;
+  readonly freeBytesOf: (folder: string) => Promise<number>;
   readonly volumeBytesOf: (volumeNumber: number) => number;
   readonly found: {
     readonly current: Volume | undefined;
@@ -69,7 +70,8 @@ export class VolumeWriter {
   /** Has a volume ready, so that the first put needs not wait for one. */
   async open(): Promise<void> {
     if (this.#current !== undefined) return;
-    await this.#makeSpare();
+    // A disk that is nearly full is no reason to keep what it holds from readers: then the volume grows.
+    await this.#makeSpare().catch(() => {});
     await this.#nextVolume();
   }
 
@@ -189,7 +191,7 @@ export class VolumeWriter {
 
   #makeSpare(): Promise<void> {
     if (this.#spares.length > 0) return Promise.resolve();
-    const { folders, volumeBytesOf, write } = this.#options;
+    const { folders, volumeBytesOf, write, freeBytesOf } = this.#options;
     this.#making ??= (async () => {
       let volumeNumber = this.#lastVolumeNumber + 1;
       const name = () => {
@@ -198,7 +200,10 @@ export class VolumeWriter {
         return volumeNumber;
       };
       try {
-        await makeVolume(folders, volumeBytesOf(volumeNumber), name, write);
+        const volumeBytes = volumeBytesOf(volumeNumber);
+        // Zeros for later must not take the last room from puts beside them, which would then be refused.
+        if ((await freeBytesOf(folders.volumes)) < 2 * volumeBytes) throw new Error('the disk is nearly full');
+        await makeVolume(folders, volumeBytes, name, write);
         this.#spares.push(volumeNumber);
       } finally {
         this.#making = undefined;

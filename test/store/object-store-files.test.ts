@@ -279,6 +279,40 @@ describe('volumes', () => {
     await acknowledged.expectIn(again);
   });
 
+  test('none is filled ahead where that would take the last room from puts', async () => {
+    const acknowledged = new Acknowledged();
+    let isFilled = false;
+    const write: WritePieces = async (fd, pieces, byteStart) => {
+      isFilled ||= isFill(pieces);
+      await writePieces(fd, pieces, byteStart);
+    };
+    const store = await openStore({ write, freeBytesOf: async () => 4 * MiB - 1 });
+    for (let count = 0; count < 40; count += 1) await acknowledged.put(store, 100 * KiB);
+    await acknowledged.expectIn(store);
+    expect([isFilled, [...acknowledged.objects.keys()].map(volumeNumberOf).at(-1)]).toEqual([false, 2]);
+  });
+
+  test('after a crash on a full disk there is all that was answered, and puts go on when there is room', async () => {
+    const acknowledged = new Acknowledged();
+    const store = await openStore();
+    await acknowledged.put(store, 5000);
+    const torn = await store.put([noise(3000)]);
+    await crash();
+    await overwrite(volume(1), new Uint8Array(512), startOf(torn) + 1000);
+
+    let isFull = true;
+    const write: WritePieces = async (fd, pieces, byteStart) => {
+      if (isFull) throw failure('ENOSPC');
+      await writePieces(fd, pieces, byteStart);
+    };
+    const again = await openStore({ write });
+    await acknowledged.expectIn(again);
+    await expect(again.put([noise(100)])).rejects.toThrow('the disk is full (ENOSPC)');
+    isFull = false;
+    await acknowledged.put(again, 5000);
+    await acknowledged.expectIn(again);
+  });
+
   test('an object whose volume is gone is lost, which no retry can help', async () => {
     const store = await openStore();
     const objectId = await store.put([noise(100)]);
