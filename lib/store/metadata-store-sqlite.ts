@@ -223,8 +223,19 @@ const growLog = `
   DROP TABLE IF EXISTS filler;
   BEGIN; CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(1000 * 4096)); COMMIT;
   DROP TABLE filler;
-  PRAGMA wal_checkpoint(RESTART);
 `;
+
+/** On a full disk it stays as it is: commits fail, each by itself, until there is room, and readers need none. */
+function growLogFile(database: DatabaseSync): void {
+  try {
+    database.exec(growLog);
+  } catch (error) {
+    if (!(error instanceof Error && 'errcode' in error && error.errcode === sqliteFull)) throw error;
+    if (database.isTransaction) database.exec('ROLLBACK');
+  }
+}
+
+const sqliteFull = 13;
 
 const keyOf = (topicId: TopicId, partition: Partition) => `${topicId}/${partition}`;
 
@@ -244,9 +255,10 @@ function openDatabase(path: string): DatabaseSync {
     }
     if (version === 0) database.exec(`BEGIN; ${schema} COMMIT;`);
     database.exec(groupTables);
+    if (path !== ':memory:') growLogFile(database);
     // A killed process may have left commits that were written and not synced. A checkpoint syncs them, and it has to,
     // before readers see them and resends are answered from them.
-    if (path !== ':memory:') database.exec(growLog);
+    database.exec('PRAGMA wal_checkpoint(RESTART)');
     return database;
   } catch (error) {
     database?.close();

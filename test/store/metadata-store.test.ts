@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { isLogError } from '../../lib/errors.ts';
 import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
@@ -55,6 +55,24 @@ test('a start that was killed while it grew the log file is not in the way of th
   database.close();
   const next = openSqliteMetadataStore(path);
   expect(await next.getTopic(topic)).toMatchObject({ topic });
+  await next.close();
+});
+
+test('a start on a full disk does without a larger log file, and reads', async () => {
+  const path = newPath();
+  const store = openSqliteMetadataStore(path);
+  const { topic } = await created(store);
+  await store.close();
+  const { exec } = DatabaseSync.prototype;
+  const spy = vi.spyOn(DatabaseSync.prototype, 'exec').mockImplementation(function (this: DatabaseSync, sql) {
+    if (!sql.includes('filler')) return exec.call(this, sql);
+    exec.call(this, 'BEGIN');
+    throw Object.assign(new Error('database or disk is full'), { errcode: 13 });
+  });
+  onTestFinished(() => spy.mockRestore());
+  const next = openSqliteMetadataStore(path);
+  expect(await next.getTopic(topic)).toMatchObject({ topic });
+  expect(await next.nextProducerId()).toBe(0);
   await next.close();
 });
 
