@@ -210,12 +210,14 @@ const jsonWithSource = JSON as unknown as JsonWithSource;
  * no reason unless what stands before them could stand before a number.
  */
 const longNumber = /[:,[]\s*-?(?:[\d.]{16}|[\d.]{1,15}[eE][+-]?\d{3})/;
+/** The same of one number: what one says must not depend on how long another one is. */
+const isLong = /^-?(?:[\d.]{16}|[\d.]{1,15}[eE][+-]?\d{3})/;
 
 /** JSON.parse, except that numbers a double cannot hold keep their text, so that a record's value is stored as sent. */
 function parseJson(text: string): unknown {
   if (!longNumber.test(text)) return JSON.parse(text);
   return jsonWithSource.parse(text, (_key, value, { source }) =>
-    typeof value === 'number' && source !== undefined && String(value) !== source
+    typeof value === 'number' && source !== undefined && isLong.test(source) && String(value) !== source
       ? jsonWithSource.rawJSON(source)
       : value,
   );

@@ -92,6 +92,24 @@ describe('a JSON record', () => {
     expect(json.records[0].value).toBe('{"id":12345678901234567890,"x":0.12345678901234567891,"n":1700000000000000}');
   });
 
+  it('is read as it is alone, however long a number in another one is', async () => {
+    await using door = openApp();
+    await door.call('POST', '/v1/topics', { topic: 'orders', partitions: 2 });
+    const headers = { 'content-type': 'application/json' };
+    const send = async (...records: string[]) => {
+      const body = `{"records":[${records.join(',')}]}`;
+      const response = await door.fetch('/v1/topics/orders/records', { method: 'POST', body, headers });
+      expect(response.status, await response.text()).toBe(200);
+    };
+    const record = '{"value":[1.0,1E5],"timestamp":1.7e12,"partition":1.0}';
+    await send(record);
+    await send(record, '{"value":12345678901234567890,"partition":0}');
+    const { json } = await door.call('GET', '/v1/topics/orders/partitions/1/records');
+    const [alone, beside] = json.records;
+    expect(beside).toEqual({ ...alone, offset: 1 });
+    expect(alone).toMatchObject({ value: '[1,100000]', timestamp: 1.7e12 });
+  });
+
   // One card number within a text made 28 MB of JSON several times slower to read.
   it.each([
     ['{"id":1234567890123456}', true],
