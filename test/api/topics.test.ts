@@ -70,6 +70,7 @@ describe('topics', () => {
     [{ topic: 'ok', partitions: 1.5 }, 'INVALID_REQUEST'],
     [{ topic: 'ok', config: { 'retention.ms': '1' } }, 'INVALID_CONFIG'],
     [{ topic: 'ok', config: { 'max.message.bytes': 'many' } }, 'INVALID_CONFIG'],
+    [{ topic: 'ok', config: JSON.parse('{"__proto__":"1"}') }, 'INVALID_REQUEST'],
     [{ topic: 'ok', replicas: 3 }, 'INVALID_REQUEST'],
     [{}, 'INVALID_REQUEST'],
   ])('refuses to create %j with %s', async (body, code) => {
