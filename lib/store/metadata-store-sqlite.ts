@@ -15,6 +15,7 @@ import { appendToHead, isFull, rollHead } from './head.ts';
 import type { Head, Page, ProducerState, StoredTopicConfig, TopicItem } from './items.ts';
 import type { MetadataStore } from './metadata-store.ts';
 import { decodeProducers, encodeProducers } from './producer-bytes.ts';
+import { openTopicRemains } from './topic-remains-sqlite.ts';
 
 /** About 2 KiB each. */
 const headsKeptMax = 10_000;
@@ -103,6 +104,8 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
       throw storageError(error);
     }
   };
+  const remains = openTopicRemains({ database, write });
+  for (const topicId of remains.topicIds()) remains.removeRest(topicId);
 
   return {
     createTopic: (item) =>
@@ -143,16 +146,18 @@ export function openSqliteMetadataStore(path: string): MetadataStore {
       }),
 
     deleteTopic: async (topic, topicId) => {
-      const partitionCount = await write(() => {
+      const deleted = await write(() => {
         const row = sql.readTopic.get(topic) as TopicRow | undefined;
         if (row?.topic_id !== topicId) return undefined;
         sql.deleteTopic.run(topic);
-        for (const statement of sql.deleteContents) statement.run(topicId);
+        sql.deleteHeads.run(topicId);
         heads.clear();
-        return row.partition_count;
+        return { partitionCount: row.partition_count, isAll: remains.removeSome(topicId) };
       });
-      for (let partition = 0; partition < (partitionCount ?? 0); partition++) waiters.wake(topicId, partition);
-      return partitionCount !== undefined;
+      if (deleted === undefined) return false;
+      if (!deleted.isAll) remains.removeRest(topicId);
+      for (let partition = 0; partition < deleted.partitionCount; partition++) waiters.wake(topicId, partition);
+      return true;
     },
 
     commitBatches: async ({ topicId, partition, batches }) => {
@@ -275,9 +280,7 @@ function prepareStatements(database: DatabaseSync) {
     updateTopic: database.prepare('UPDATE topics SET config = ?, partition_count = ?, version = ? WHERE topic = ?'),
     listTopics: database.prepare('SELECT * FROM topics WHERE topic > ? ORDER BY topic LIMIT ?'),
     deleteTopic: database.prepare('DELETE FROM topics WHERE topic = ?'),
-    deleteContents: ['heads', 'pages', 'producers'].map((table) =>
-      database.prepare(`DELETE FROM ${table} WHERE topic_id = ?`),
-    ),
+    deleteHeads: database.prepare('DELETE FROM heads WHERE topic_id = ?'),
     readHead: database.prepare(`SELECT * FROM heads WHERE ${ofPartition}`),
     insertHead: database.prepare("INSERT INTO heads VALUES (?, ?, 0, 0, 0, x'', NULL, 0, x'', NULL)"),
     updateHead: database.prepare(

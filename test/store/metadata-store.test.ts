@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { turnOfTheLoop } from '../../lib/clock.ts';
 import { isLogError } from '../../lib/errors.ts';
 import type { MetadataStore } from '../../lib/store/metadata-store.ts';
 import { openSqliteMetadataStore } from '../../lib/store/metadata-store-sqlite.ts';
@@ -56,6 +57,43 @@ test('a start that was killed while it grew the log file is not in the way of th
   const next = openSqliteMetadataStore(path);
   expect(await next.getTopic(topic)).toMatchObject({ topic });
   await next.close();
+});
+
+test('a topic with many pages is gone at once, and they go step by step, also over a restart', async () => {
+  const path = newPath();
+  const store = openSqliteMetadataStore(path);
+  const { topic, topicId } = await created(store);
+  const kept = topicItem('kept');
+  await store.createTopic(kept);
+  await store.close();
+  const inFile = <T>(use: (database: DatabaseSync) => T): T => {
+    const database = new DatabaseSync(path);
+    try {
+      return use(database);
+    } finally {
+      database.close();
+    }
+  };
+  const rowsOf = (table: string, id: string) =>
+    inFile((database) => database.prepare(`SELECT count(*) AS n FROM ${table} WHERE topic_id = ?`).get(id)?.n);
+  inFile((database) => {
+    const rows = 'WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < 3499)';
+    const pages = database.prepare(`${rows} INSERT INTO pages SELECT ?, i % 4, i, i, 0, x'' FROM n`);
+    const producers = database.prepare(`${rows} INSERT INTO producers SELECT ?, 0, i, x'' FROM n`);
+    for (const id of [topicId, kept.topicId]) for (const insert of [pages, producers]) insert.run(id);
+  });
+
+  const deleting = openSqliteMetadataStore(path);
+  expect(await deleting.deleteTopic(topic, topicId)).toBe(true);
+  expect(await deleting.getTopic(topic)).toBeUndefined();
+  await deleting.close();
+  expect([rowsOf('pages', topicId), rowsOf('producers', topicId)]).toEqual([2500, 3500]);
+
+  const next = openSqliteMetadataStore(path);
+  for (let turn = 0; turn < 20; turn++) await turnOfTheLoop();
+  await next.close();
+  expect([rowsOf('pages', topicId), rowsOf('producers', topicId)]).toEqual([0, 0]);
+  expect([rowsOf('pages', kept.topicId), rowsOf('producers', kept.topicId)]).toEqual([3500, 3500]);
 });
 
 test('a start on a full disk does without a larger log file, and reads', async () => {
