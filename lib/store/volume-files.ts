@@ -4,7 +4,7 @@
  */
 
 import { constants, fstat } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Timestamp } from '../ids.ts';
@@ -74,6 +74,8 @@ export async function makeGrowingVolume(folder: string, volumeNumber: number, vo
     await syncFolder(folder);
   } catch (error) {
     await closeFile(fd);
+    // Each put that follows tries again: without room for another open file there would be one more for each.
+    await rm(path, { force: true }).catch(() => {});
     throw error;
   }
   return { volumeNumber, path, fd, volumeBytes, isGrowing: true, end: 0 };
