@@ -22,6 +22,16 @@ testMetadataStore('SQLite in memory', async () => openSqliteMetadataStore(':memo
 testMetadataStore('SQLite in a file, reopened before each call', async () => reopened(newPath()));
 
 describe('a metadata file', () => {
+  test('is synced down to the medium, on macOS too', async () => {
+    const exec = vi.spyOn(DatabaseSync.prototype, 'exec');
+    onTestFinished(() => exec.mockRestore());
+    const store = openSqliteMetadataStore(newPath());
+    const database = exec.mock.contexts[0] as unknown as DatabaseSync;
+    expect(database.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
+    expect(database.prepare('PRAGMA fullfsync').get()).toEqual({ fullfsync: 1 });
+    await store.close();
+  });
+
   test('of a newer version is refused, and says what to do', () => {
     const path = newPath();
     const database = new DatabaseSync(path);
