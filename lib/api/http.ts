@@ -105,6 +105,7 @@ export async function readBody(call: Call, contentType: string, bytesMax = reque
 }
 
 const noBytes = new Uint8Array();
+const emptyObject = Buffer.from('{}');
 
 /**
  * For paths that read none: a body would be lost in silence, and a delete of some partitions be one of the topic.
@@ -113,7 +114,7 @@ const noBytes = new Uint8Array();
 export async function checkNoBody({ request, carriage }: Pick<Call, 'request' | 'carriage'>): Promise<void> {
   const isRead = request.method === 'GET' || request.method === 'HEAD';
   const body = carriage.body ?? (isRead ? noBytes : new Uint8Array(await request.arrayBuffer()));
-  if (body.byteLength === 0 || (body.byteLength === 2 && utf8.decode(body) === '{}')) return;
+  if (body.byteLength === 0 || emptyObject.equals(body)) return;
   throw new LogError('INVALID_REQUEST', `a body of ${body.byteLength} bytes came; the path reads none`);
 }
 

@@ -226,6 +226,14 @@ describe('the app', () => {
     }
   });
 
+  // Two bytes were decoded to see whether they are `{}`, and what is not UTF-8 was told as a bug of ours, with status 500.
+  it('refuses two bytes that are not UTF-8 where no body is read', async () => {
+    await using door = await openApp();
+    const body = Buffer.from([0xff, 0xfe]);
+    const response = await door.fetch('/v1/topics/orders', { method: 'DELETE', body });
+    expect(await response.json()).toMatchObject({ status: 400, detail: 'a body of 2 bytes came; the path reads none' });
+  });
+
   it('reads a body where the OpenAPI document has one, and nowhere else', () => {
     for (const route of routes) expect(readsBody(route), route.api).toBe(operations[route.api]?.body !== undefined);
   });
