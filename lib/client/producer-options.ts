@@ -1,5 +1,6 @@
 /** What the user of a producer says. */
 
+import { LogError } from '../errors.ts';
 import { KiB, MiB } from '../limits.ts';
 import type { Codec } from '../record/record-batch.ts';
 import { checkWholeNumbers, timerMsMax } from './whole-numbers.ts';
@@ -7,7 +8,10 @@ import { checkWholeNumbers, timerMsMax } from './whole-numbers.ts';
 export interface ProducerOptions {
   /** The log drops resends of the same batch. Without it a lost answer is the caller's to judge. @default true */
   readonly idempotent?: boolean;
-  /** How long a batch that is not full waits for more records. @default 0: as long as one is on its way */
+  /**
+   * How long a batch that is not full waits for more records; less than `deliveryTimeoutMs`.
+   * @default 0: as long as one is on its way
+   */
   readonly lingerMs?: number;
   /** A batch is full at this size, before compression. @default 131072 */
   readonly batchBytesMax?: number;
@@ -40,5 +44,12 @@ export function completeProducerOptions(given: ProducerOptions): Required<Produc
     requestsInFlightMax: [1, Number.POSITIVE_INFINITY],
     deliveryTimeoutMs: [1, timerMsMax],
   });
+  // Kafka's rule too. No batch would be sent before its time is over, and after a failure none is that has no time left.
+  if (lingerMs >= deliveryTimeoutMs) {
+    throw new LogError(
+      'INVALID_REQUEST',
+      `lingerMs is ${lingerMs}, allowed is less than deliveryTimeoutMs, ${deliveryTimeoutMs}`,
+    );
+  }
   return { ...numbers, idempotent, compression };
 }

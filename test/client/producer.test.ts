@@ -323,6 +323,14 @@ describe('a producer', () => {
     );
   });
 
+  // No record was sent before its time was over, and from the first failure on none was sent at all.
+  test('refuses to wait for more records for as long as a record may take', async () => {
+    const client = await openClient('direct');
+    const open = (lingerMs: number) => client.producer('orders', { lingerMs, deliveryTimeoutMs: 5_000 });
+    expect(() => open(5_000)).toThrow('lingerMs is 5000, allowed is less than deliveryTimeoutMs, 5000');
+    expect(() => open(4_999)).not.toThrow();
+  });
+
   test('says which endpoint nobody answers at', async () => {
     await using client = new Millrace({ transport: httpTransport({ endpoint: 'http://127.0.0.1:1' }) });
     const failure = await client.admin.describeTopic('orders').catch((error: unknown) => error);
