@@ -166,7 +166,10 @@ export class GroupFetcher {
   async #failed(one: OwnedPartition, error: LogError): Promise<LogError | undefined> {
     if (isLogError(error, 'OFFSET_OUT_OF_RANGE')) {
       const offset = await this.startOf(one);
-      if (one.state === 'active') one.skipTo(offset);
+      if (one.state !== 'active') return undefined;
+      one.skipTo(offset);
+      // What it drops may have been what the other topics wait for.
+      this.update();
       return undefined;
     }
     const nowMs = this.#deps.clock.nowMs();
