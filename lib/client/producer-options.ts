@@ -2,7 +2,7 @@
 
 import { LogError } from '../errors.ts';
 import { KiB, MiB } from '../limits.ts';
-import type { Codec } from '../record/record-batch.ts';
+import { type Codec, codecs } from '../record/compression.ts';
 import { checkWholeNumbers, timerMsMax } from './whole-numbers.ts';
 
 export interface ProducerOptions {
@@ -44,6 +44,10 @@ export function completeProducerOptions(given: ProducerOptions): Required<Produc
     requestsInFlightMax: [1, Number.POSITIVE_INFINITY],
     deliveryTimeoutMs: [1, timerMsMax],
   });
+  if (!codecs.includes(compression)) {
+    const message = `compression is ${JSON.stringify(compression)}, allowed are ${codecs.join(', ')}`;
+    throw new LogError('UNSUPPORTED_COMPRESSION_TYPE', message);
+  }
   // Kafka's rule too. No batch would be sent before its time is over, and after a failure none is that has no time left.
   if (lingerMs >= deliveryTimeoutMs) {
     throw new LogError(

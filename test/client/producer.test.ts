@@ -323,6 +323,14 @@ describe('a producer', () => {
     );
   });
 
+  // As of a variable. Every record failed with the words of a bug, and as one that may be in the log.
+  test('refuses a compression that there is not', async () => {
+    const client = await openClient('direct');
+    expect(() => client.producer('orders', { compression: 'brotli' as 'zstd' })).toThrow(
+      'compression is "brotli", allowed are none, gzip, snappy, lz4, zstd',
+    );
+  });
+
   // No record was sent before its time was over, and from the first failure on none was sent at all.
   test('refuses to wait for more records for as long as a record may take', async () => {
     const client = await openClient('direct');
