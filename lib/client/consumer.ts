@@ -311,7 +311,7 @@ export class Consumer implements AsyncIterable<ConsumedRecord> {
   #readTopic<T extends TopicSummary>(signal: AbortSignal, query: Record<string, string> = {}): Promise<T> {
     const path = topicPath(this.topic);
     return this.#retrying(signal, () =>
-      callJson<T>(this.#deps.transport, 'GET', path, { role: 'consumer', query, signal }),
+      callJson<T>(this.#deps.transport, 'GET', path, { role: 'consumer', query, has: 'partitionCount', signal }),
     );
   }
 

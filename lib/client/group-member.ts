@@ -157,6 +157,7 @@ export class GroupMember {
     const body = { memberId: this.#memberId, memberEpoch, ...(instanceId && { instanceId }), ...json };
     return callJson(this.#deps.transport, 'POST', groupPath(group, '/heartbeat'), {
       json: body,
+      has: 'memberEpoch',
       role: 'consumer',
       ...options,
     });

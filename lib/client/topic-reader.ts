@@ -45,8 +45,8 @@ export class TopicReader {
       try {
         const timeoutMs = Math.max(Math.min(requestTimeoutMs, deadlineMs - clock.nowMs()), requestTimeoutMsMin);
         const path = topicPath(this.#topic);
-        const query = { offsets: 'false' };
-        const summary = await callJson<TopicSummary>(transport, 'GET', path, { role: 'producer', query, timeoutMs });
+        const asked = { role: 'producer', query: { offsets: 'false' }, has: 'partitionCount', timeoutMs } as const;
+        const summary = await callJson<TopicSummary>(transport, 'GET', path, asked);
         this.#held = { summary, readAtMs: clock.nowMs() };
         return summary;
       } catch (error) {
