@@ -22,7 +22,7 @@ export class GroupFetcher {
   /** The fetch that is under way, by topic. */
   readonly #polls = new Map<
     string,
-    { readonly ended: AbortController; readonly isWhole: boolean; keys: Set<string> }
+    { readonly ended: AbortController; readonly isWhole: boolean; readonly asked: ReadonlySet<OwnedPartition> }
   >();
   /** The topics of which something is wanted. */
   readonly #loops = new Set<string>();
@@ -53,7 +53,7 @@ export class GroupFetcher {
       if (wanted.length === 0) continue;
       const poll = this.#polls.get(topic);
       if (!this.#loops.has(topic)) this.#start(topic);
-      else if (poll?.isWhole && wanted.some(({ key }) => !poll.keys.has(key))) poll.ended.abort();
+      else if (poll?.isWhole && wanted.some((each) => !poll.asked.has(each))) poll.ended.abort();
     }
   }
 
@@ -125,8 +125,7 @@ export class GroupFetcher {
     for (const one of asked) one.turn = this.#turn;
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#deps.stopped]);
-    const keys = new Set(asked.map(({ key }) => key));
-    this.#polls.set(topic, { ended, isWhole: asked.length === wanted.length, keys });
+    this.#polls.set(topic, { ended, isWhole: asked.length === wanted.length, asked: new Set(asked) });
     const partitions = asked.map(({ partition, next }) => [partition, next] as const);
     const fetch = { partitions, maxBytes: this.#maxBytes, maxWaitMs: waitMs, signal };
     let answers: Awaited<ReturnType<typeof fetchBatches>>;

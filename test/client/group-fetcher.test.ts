@@ -14,10 +14,13 @@ import { systemRandom, turns } from '../log-fixture.ts';
 /** A fetcher of topics with one partition each, whose fetches the test answers. */
 function openFetcher(...topics: string[]) {
   const open = new Map<string, (answer: TransportResponse) => void>();
-  const send = async ({ method, path }: TransportRequest): Promise<TransportResponse> => {
+  let fetchCount = 0;
+  const send = async ({ method, path, signal }: TransportRequest): Promise<TransportResponse> => {
     if (method === 'GET') return { status: 200, header: () => undefined, body: Buffer.from('{"offset":7}') };
-    const { promise, resolve } = Promise.withResolvers<TransportResponse>();
+    fetchCount += 1;
+    const { promise, resolve, reject } = Promise.withResolvers<TransportResponse>();
     open.set(path.split('/')[3] ?? '', resolve);
+    signal?.addEventListener('abort', () => reject(signal.reason));
     return await promise;
   };
   const stopping = new AbortController();
@@ -33,13 +36,19 @@ function openFetcher(...topics: string[]) {
       throw error;
     },
   } as unknown as GroupConsumerDeps);
-  for (const topic of topics) {
-    const one = new OwnedPartition(topic, topic, 0);
-    one.begin(0, undefined);
-    held.add(one);
-  }
-  held.changed();
+  const begin = () => {
+    for (const topic of topics) {
+      const one = new OwnedPartition(topic, topic, 0);
+      one.begin(0, undefined);
+      held.add(one);
+    }
+    held.changed();
+  };
+  begin();
   return {
+    begin,
+    held,
+    fetchCount: () => fetchCount,
     asked: () => [...open.keys()].sort(),
     async answer(topic: string, { bytes = 0, nextOffset = 0, code }: Answer = {}) {
       const resolve = open.get(topic);
@@ -74,4 +83,16 @@ test('where what was fetched is dropped, all topics are asked for again', async 
   expect(asked()).toEqual(['first']);
   await answer('first', { code: 'OFFSET_OUT_OF_RANGE' });
   expect(asked()).toEqual(['first', 'idle', 'second']);
+});
+
+// The fetch that waited was asked for what it had been given before, and what was to be read again waited until that ended.
+test('a partition that is lost and given again is asked for at once', async () => {
+  const { begin, held, fetchCount } = openFetcher('orders');
+  await turns();
+  expect(fetchCount()).toBe(1);
+  held.removeAll();
+  held.changed();
+  begin();
+  await turns();
+  expect(fetchCount()).toBe(2);
 });
