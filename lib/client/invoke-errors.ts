@@ -26,13 +26,17 @@ const refusals: Readonly<Record<string, ErrorCode>> = {
 interface SdkError extends Error {
   readonly $fault?: 'client' | 'server';
   readonly retryAfterSeconds?: string;
+  /** The signature was refused for its time. The SDK has learnt the right one from the answer, and signs by it from now on. */
+  readonly $metadata?: { readonly clockSkewCorrected?: boolean };
 }
 
 /** The invoke was refused, or its answer never came. */
 export function rejectedInvoke(name: string, cause: unknown): LogError {
   if (!(cause instanceof Error)) return failed('UNKNOWN_SERVER_ERROR', `function ${name} cannot be invoked`, { cause });
   const error = cause as SdkError;
-  const code = refusals[error.name] ?? (error.$fault === 'client' ? 'INVALID_REQUEST' : undefined);
+  const isOfWrongClock = error.name === 'InvalidSignatureException' && error.$metadata?.clockSkewCorrected === true;
+  const known = isOfWrongClock ? 'KAFKA_STORAGE_ERROR' : refusals[error.name];
+  const code = known ?? (error.$fault === 'client' ? 'INVALID_REQUEST' : undefined);
   const message = `function ${name} cannot be invoked: ${error.message || error.name}`;
   if (code !== undefined) return failed(code, message, { cause, effect: 'none', ...detailsOf(code, error) });
   if (error.$fault === undefined) return connectionError(`function ${name}`, error);

@@ -184,6 +184,11 @@ describe('an invoke that is refused or lost', () => {
       { code: 'INVALID_REQUEST', effect: 'none', retriable: false },
     ],
     [
+      'was signed by a wrong clock, which is right now',
+      named('InvalidSignatureException', { $fault: 'client', $metadata: { clockSkewCorrected: true } }),
+      { code: 'KAFKA_STORAGE_ERROR', effect: 'none', retriable: true },
+    ],
+    [
       'meets a function that is not ready',
       named('ResourceConflictException', { $fault: 'client' }),
       { code: 'KAFKA_STORAGE_ERROR', effect: 'none', retriable: true },
