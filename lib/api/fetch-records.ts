@@ -66,7 +66,11 @@ export const fetchMany: Handler = async (deps, call) => {
     ...limits,
     ...waitSignal(deps, call, limits),
   });
-  if (format === batchesContentType && !results.every(isFailed)) return batchesAnswer(call, results);
+  if (format === batchesContentType && !results.every(isFailed)) {
+    // The answer has room for their codes alone.
+    for (const result of results) if ('error' in result) problemOf(result.error, deps.onError);
+    return batchesAnswer(call, results);
+  }
 
   const budget = newBudget();
   const entries = results.map((result) => jsonEntry(result, budget, deps.onError));

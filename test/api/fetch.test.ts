@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LogError } from '../../lib/errors.ts';
 import { recordHeadersMax } from '../../lib/limits.ts';
 import type { FetchRequest, FetchResult } from '../../lib/log.ts';
 import { encodeBatch } from '../../lib/record/encode-batch.ts';
@@ -177,6 +178,22 @@ describe('fetch of many partitions', () => {
     const none = await door.call('POST', '/v1/topics/orders/fetch', ask(9, 7), batches);
     expect([none.status, none.headers.get('content-type')]).toEqual([416, 'application/problem+json']);
     expect(none.headers.get(partitionsHeader)).toBe('0:-1:5:0:OFFSET_OUT_OF_RANGE,1:-1:0:0:OFFSET_OUT_OF_RANGE');
+  });
+
+  // An object that was lost failed the whole fetch, and the log of the server told of it; since it fails its own partition, and
+  // frames have room for its code alone, nobody was told which it was.
+  it.each([{}, batches])('has the server told of what a partition fails with, asked for %j', async (headers) => {
+    const stored = openLog();
+    const lost = new LogError('KAFKA_STORAGE_ERROR', 'object 1 is not there', { retriable: false });
+    const gone = new LogError('UNKNOWN_TOPIC_OR_PARTITION', 'no such partition');
+    const fetch = async (request: FetchRequest): Promise<readonly FetchResult[]> => [
+      ...(await stored.fetch(request)),
+      { partition: 1, error: lost },
+      { partition: 2, error: gone },
+    ];
+    await using door = await openOrders({ log: { ...stored, fetch } });
+    expect((await door.call('POST', '/v1/topics/orders/fetch', ask(0), headers)).status).toBe(207);
+    expect(door.errors).toEqual([lost]);
   });
 
   it('tells of a batch that cannot be read in the entry of its partition', async () => {

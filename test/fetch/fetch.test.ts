@@ -135,7 +135,6 @@ describe('damage in the store', () => {
   });
 });
 
-// All of them were looked for: hundreds of reads for an answer of one batch.
 // One object that was gone failed every fetch that came near it: of the records before it, and of all other partitions.
 test('an object that is lost fails its own partition, and that when the reader gets to it', async () => {
   let lost: string | undefined;
@@ -196,6 +195,7 @@ test('no more is read at once than the process has room for', async () => {
   expect((await fetchMost()).batches.length).toBeGreaterThan(30);
 });
 
+// All of them were looked for: hundreds of reads for an answer of one batch.
 test('of many partitions behind those are looked for that fit the answer, and a few more', async () => {
   const partitionCount = 100;
   let looks = 0;
