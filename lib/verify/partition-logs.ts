@@ -215,7 +215,9 @@ function isTopicOperation(operation: Operation): operation is TopicOperation {
 /** The resends of an idempotent producer are one append; every other attempt is one of its own. */
 function appendsOf(produces: readonly ProduceOperation[], shown: ReadonlyMap<Offset, Shown>): readonly Append[] {
   const placesOf = new Map<string, Offset[]>();
-  for (const { value, offset } of shown.values()) push(placesOf, value, offset);
+  // Of attempts that may each have gone through, the first one is where the record was first.
+  for (const { value, offset } of [...shown.values()].sort((a, b) => a.offset - b.offset))
+    push(placesOf, value, offset);
   const appends: Append[] = [];
   // Acknowledged ones first: they know their place, and the others may be wherever else their records are.
   const tried = produces.filter(({ outcome }) => outcome.kind !== 'failed');
