@@ -39,7 +39,6 @@ export function nextGroup(
     groupEpoch,
     memberCount: members.length,
     emptySince: members.length > 0 ? undefined : (group.emptySince ?? nowMs),
-    offsetsFromEpoch: areOffsetsExpired(group, nowMs) ? groupEpoch : group.offsetsFromEpoch,
     members: hasNewTarget ? withTargets(next) : next.members,
     topics: next.topics,
   };
@@ -111,19 +110,21 @@ export function areOffsetsExpired({ emptySince, checkAt }: GroupHead, nowMs: Tim
   return nowMs - (emptySince ?? checkAt) > offsetsRetentionMs + groupUsedAgainMsMin;
 }
 
+/**
+ * The group as those find it who come when nobody lives in it: what has expired does not come back with them. Only they may
+ * say so. A member that stays keeps its partitions at the epochs they were given at, and its commits are of those.
+ */
+export function withoutExpired<G extends GroupHead>(group: G, nowMs: Timestamp): G {
+  if (!areOffsetsExpired(group, nowMs)) return group;
+  const offsetsFromEpoch = group.groupEpoch + 1;
+  return { ...group, groupEpoch: offsetsFromEpoch, offsetsFromEpoch };
+}
+
 /** The empty group as a commit leaves it that comes from no member; the group itself when that need not be written. */
 export function usedGroup(head: GroupHead, nowMs: Timestamp): GroupHead {
-  const isExpired = areOffsetsExpired(head, nowMs);
-  if (!isExpired && nowMs - (head.emptySince ?? 0) < groupUsedAgainMsMin) return head;
-  const groupEpoch = head.groupEpoch + (isExpired ? 1 : 0);
-  return {
-    ...head,
-    version: head.version + 1,
-    groupEpoch,
-    emptySince: nowMs,
-    // What has expired does not come back with what is committed now.
-    offsetsFromEpoch: isExpired ? groupEpoch : head.offsetsFromEpoch,
-  };
+  const used = withoutExpired(head, nowMs);
+  if (used === head && nowMs - (head.emptySince ?? 0) < groupUsedAgainMsMin) return head;
+  return { ...used, version: head.version + 1, emptySince: nowMs };
 }
 
 /**

@@ -10,7 +10,7 @@ import { type SeenGroup, sessionIsRenewed } from '../store/group-store.ts';
 import type { Group, GroupMember, MemberSession } from '../store/items.ts';
 import { firstVersion, type GroupDeps, groupToMake, untilDone } from './group-deps.ts';
 import { fullGroup, otherInstance, unreleasedInstance } from './group-errors.ts';
-import { nextCheckAt, nextGroup, parseAssignor } from './group-plan.ts';
+import { nextCheckAt, nextGroup, parseAssignor, withoutExpired } from './group-plan.ts';
 import { topicsOfMembers } from './group-topics.ts';
 import { isOver } from './reconcile.ts';
 import { endedSessions, missingMember, removalOf, settle } from './settle.ts';
@@ -42,7 +42,8 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       ];
       const topics = await topicsOfMembers(deps.topics, group, members);
       const left = sessions.filter((one) => one.memberId !== memberId && !over.has(one.memberId));
-      const changed = nextGroup(group, members, topics, nowMs);
+      const isDead = sessions.every((one) => isOver(one, nowMs));
+      const changed = nextGroup(isDead ? withoutExpired(group, nowMs) : group, members, topics, nowMs);
       const seenVersion = sessionOf(memberId)?.version;
       const versionBefore = seenVersion ?? firstVersion(deps.randomBytes);
       const session = newSession(request, memberId, changed.groupEpoch, versionBefore, nowMs);

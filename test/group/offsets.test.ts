@@ -225,6 +225,37 @@ describe('committed offsets', () => {
     expect(await committedIn(groups)).toEqual([]);
   });
 
+  // A machine that slept for nine days: what the member committed from then on was acknowledged, and counted no more.
+  test('of a member that was frozen with others for longer than they are kept count all the same', async () => {
+    const { groups, clock } = await openGroupLog();
+    const first = await new TestConsumer(groups, 'm1').join();
+    const second = await new TestConsumer(groups, 'm2').join();
+    await settle(first, second);
+    const [kept = ''] = first.holds;
+    await first.commit([kept, 5]);
+    clock.nowMs += offsetsRetentionMs + 2 * groupUsedAgainMsMin;
+    await first.heartbeat();
+    expect(first.holds).toHaveLength(6);
+    expect(await committedIn(groups)).toEqual([`${kept}=5`]);
+    expect(await first.commit([kept, 7])).toEqual(['committed']);
+    expect(await committedIn(groups)).toEqual([`${kept}=7`]);
+    await first.leave();
+    expect(await committedIn(groups)).toEqual([`${kept}=7`]);
+  });
+
+  test.each(['m1', 'm2'])('that expired do not come back with the static member that had them, now %s', async (id) => {
+    const { groups, clock } = await openGroupLog();
+    const instanceId = 'i1' as InstanceId;
+    const before = await new TestConsumer(groups, 'm1', { instanceId }).join();
+    await before.commit(['orders/0', 5]);
+    clock.nowMs += offsetsRetentionMs + 2 * groupUsedAgainMsMin;
+    expect(await committedIn(groups)).toEqual([]);
+    const again = await new TestConsumer(groups, id, { instanceId }).join();
+    expect(await committedIn(groups)).toEqual([]);
+    expect(await again.commit(['orders/1', 6])).toEqual(['committed']);
+    expect(await committedIn(groups)).toEqual(['orders/1=6']);
+  });
+
   test('of a group that only outsiders use stay while it is used, and what expired stays so', async () => {
     const { groups, clock } = await openGroupLog();
     const commit = (partition: number) => commitOutside(groups, { topic: orders, partition, offset: 1 });
