@@ -98,6 +98,12 @@ export const sessionsEndedMax = 90;
 export const groupAttemptsMax = 12;
 /** Partitions that change hands in one step: a DynamoDB transaction has 100 actions, one is the member's own. */
 export const handOverPartitionsMax = 99;
+/**
+ * No step of a heartbeat begins later than this, or a sixth of the session timeout where that is shorter: who waits for the
+ * answer gives up after a third of it, and one who joins again begins from nothing. DynamoDB writes some 500 claims a second
+ * of one group.
+ */
+export const handOverMsMax = 7_500;
 /** Kafka's `offset.metadata.max.bytes`. */
 export const offsetMetadataBytesMax = 4_096;
 /** Offsets of one request to commit. */

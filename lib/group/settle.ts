@@ -7,6 +7,7 @@
 
 import type { GroupId, InstanceId, MemberId, Timestamp } from '../ids.ts';
 import {
+  handOverMsMax,
   handOverPartitionsMax,
   heartbeatIntervalMsMax,
   heartbeatIntervalMsWaiting,
@@ -60,9 +61,9 @@ export async function settle(deps: GroupDeps, request: HeartbeatRequest, joined?
       { groupEpoch: group.groupEpoch, targetAssignment: target },
       owned,
     );
-    if (move !== undefined && !(await handOver(deps, groupId, session.version, move))) return undefined;
+    const now = move === undefined ? session : await handOver(deps, groupId, session.version, move);
+    if (now === undefined) return undefined;
     if (move === undefined && session !== found && !(await keepTimeouts(deps, groupId, session))) return undefined;
-    const now = move?.session ?? session;
     const isTold =
       joined === undefined &&
       now.version === session.version &&
@@ -170,22 +171,32 @@ async function freeOf(
   });
 }
 
-/** False when something was no longer as it was seen; what changed hands until then stays so. */
-async function handOver(deps: GroupDeps, groupId: GroupId, version: number, move: SeenMove): Promise<boolean> {
-  let seenVersion = version;
+/**
+ * The session as it is then: of a move that takes too long somewhere on the way, from where the next heartbeat goes on.
+ * Undefined when something was no longer as it was seen; what changed hands until then stays so.
+ */
+async function handOver(
+  { groupStore, clock }: GroupDeps,
+  groupId: GroupId,
+  version: number,
+  move: SeenMove,
+): Promise<MemberSession | undefined> {
+  const untilMs = clock.nowMs() + Math.min(handOverMsMax, move.session.sessionTimeoutMs / 6);
+  let done: MemberSession | undefined;
   for (const { session, claims } of stepsOf(move, handOverPartitionsMax)) {
-    const outcome = await deps.groupStore.handOver({
+    if (done !== undefined && clock.nowMs() > untilMs) break;
+    const outcome = await groupStore.handOver({
       groupId,
       session,
-      seenVersion,
+      seenVersion: done?.version ?? version,
       claims: topicPartitionsOf(claims).map(({ topicId, partition }) => {
         return { topicId, partition, seenVersion: move.versions.get(placeOf(topicId, partition)) };
       }),
     });
-    if (outcome === 'conflict') return false;
-    seenVersion = session.version;
+    if (outcome === 'conflict') return undefined;
+    done = session;
   }
-  return true;
+  return done;
 }
 
 type Removal = GroupChange['removes'][number];

@@ -5,7 +5,13 @@ import { systemRandomBytes } from '../../lib/clock.ts';
 import { createLog } from '../../lib/create-log.ts';
 import { LogError } from '../../lib/errors.ts';
 import type { InstanceId, MemberId } from '../../lib/ids.ts';
-import { groupUsedAgainMsMin, offsetsRetentionMs, partitionCountMax } from '../../lib/limits.ts';
+import {
+  groupUsedAgainMsMin,
+  handOverPartitionsMax,
+  heartbeatIntervalMsWaiting,
+  offsetsRetentionMs,
+  partitionCountMax,
+} from '../../lib/limits.ts';
 import type { CommitOffsetsResult } from '../../lib/log.ts';
 import { noPartitions } from '../../lib/store/assignment.ts';
 import { groupHeadKey } from '../../lib/store/group-items-dynamodb.ts';
@@ -324,6 +330,35 @@ test('one member is given all partitions of the largest topic, commits in them a
   expect(await consumer.commit([`orders/${partitionCountMax - 1}`, 1])).toEqual(['committed']);
   const { partitions } = await groups.describe(billing);
   expect(partitions.every(({ memberId }) => memberId === 'm1')).toBe(true);
+});
+
+// Its join was answered when all was claimed. A member that did not wait for so long joined again, and began from nothing.
+test('a member that is given thousands of partitions is answered after some of them, and goes on from there', async () => {
+  let handOvers = 0;
+  const { groups, clock } = await openGroupLog({
+    topics: { orders: 2_500 },
+    wrap: (store) => ({
+      ...store,
+      handOver: (step) => {
+        handOvers++;
+        clock.nowMs += 200;
+        return store.handOver(step);
+      },
+    }),
+  });
+  const sessionTimeoutMs = 6_000;
+  const consumer = new TestConsumer(groups, 'm1', { sessionTimeoutMs });
+  const counts: number[] = [];
+  for (let beat = 0; beat < 6; beat++) {
+    const startMs = clock.nowMs;
+    await (beat === 0 ? consumer.join() : consumer.heartbeat());
+    expect(clock.nowMs - startMs).toBeLessThanOrEqual(sessionTimeoutMs / 3);
+    counts.push(consumer.holds.length);
+    if (beat < 4) expect(consumer.last?.heartbeatIntervalMs).toBe(heartbeatIntervalMsWaiting);
+  }
+  expect(counts).toEqual([594, 1_188, 1_782, 2_376, 2_500, 2_500]);
+  expect(handOvers).toBe(Math.ceil(2_500 / handOverPartitionsMax));
+  expect((await groups.describe(billing)).state).toBe('STABLE');
 });
 
 test('a member does not leave under the name of another instance', async () => {
