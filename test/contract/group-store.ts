@@ -1,5 +1,7 @@
 /** What every group store must do. Knows nothing but the door: `GroupStore`. */
 
+import { randomBytes, randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { GroupId, InstanceId, MemberId } from '../../lib/ids.ts';
 import { parseTopicName, type TopicId } from '../../lib/ids.ts';
@@ -86,7 +88,10 @@ function testGroups(store: () => GroupStore): void {
         [otherTopicId, [3]],
       ]),
     });
-    const topics = [{ topic: parseTopicName('orders'), topicId, partitionCount: 10_000 }];
+    const topics = [
+      { topic: parseTopicName('orders'), topicId, partitionCount: 10_000 },
+      { topic: parseTopicName('returns'), topicId: otherTopicId, partitionCount: 4 },
+    ];
     const group = groupOf({
       members: [member, memberOf('m2')],
       topics,
@@ -216,11 +221,37 @@ function testGroups(store: () => GroupStore): void {
         targetAssignment: of(...Array.from({ length: 33 }, (_, at) => index + 300 * at)),
       }),
     ).toSorted((a, b) => (a.memberId < b.memberId ? -1 : 1));
-    const group = groupOf({ members, memberCount: 300, emptySince: undefined });
+    const topics = [{ topic: parseTopicName('orders'), topicId, partitionCount: 10_000 }];
+    const group = groupOf({ members, topics, memberCount: 300, emptySince: undefined });
     await store().changeGroup({ group, seenVersion: undefined, puts: [], removes: [] });
     expect((await store().getGroup(billing))?.group).toEqual(group);
   });
+
+  // Three of them were more than an item of DynamoDB has room for.
+  test('a group of 1,000 members that subscribe to 1,000 topics with long names is read as it was written', async () => {
+    const letters = 'abcdefghijklmnopqrstuvwxyz0123456789._-';
+    const longName = () => parseTopicName([...randomBytes(249)].map((byte) => letters[byte % letters.length]).join(''));
+    const topics = Array.from({ length: 1_000 }, () => ({
+      topic: longName(),
+      topicId: randomUUID() as TopicId,
+      partitionCount: 10,
+    }));
+    const names = topics.map(({ topic }) => topic);
+    const members = topics
+      .map((_, index) =>
+        memberOf(randomUUID(), {
+          topics: index % 2 === 0 ? names : names.slice(1),
+          targetAssignment: assignmentOf(topics.slice(0, 10).map((__, at) => [idAt(topics, index + at * 97), [at]])),
+        }),
+      )
+      .toSorted((a, b) => (a.memberId < b.memberId ? -1 : 1));
+    const group = groupOf({ members, topics, memberCount: 1_000, emptySince: undefined });
+    await store().changeGroup({ group, seenVersion: undefined, puts: [], removes: [] });
+    expect(isDeepStrictEqual((await store().getGroup(billing))?.group, group)).toBe(true);
+  });
 }
+
+const idAt = (topics: Group['topics'], index: number) => topics[index % topics.length]?.topicId as TopicId;
 
 function testSessions(store: () => GroupStore): void {
   test('a session is renewed at its epoch, with what the head says, and nothing else of it changes', async () => {
