@@ -1,5 +1,6 @@
 /** Who is in a group and what each of its members shall have: pure, one new group for every change. */
 
+import { isDeepStrictEqual } from 'node:util';
 import { LogError } from '../errors.ts';
 import type { GroupId, Timestamp, TopicName } from '../ids.ts';
 import { groupCheckMsMax, groupUsedAgainMsMin, offsetsRetentionMs } from '../limits.ts';
@@ -30,7 +31,7 @@ export function nextGroup(
   nowMs: Timestamp,
 ): Group {
   const next = { members: members.toSorted(byMemberId), topics: topics.toSorted(byTopic) };
-  const hasNewTarget = matterOf(next) !== matterOf(group);
+  const hasNewTarget = !isSameMatter(next, group);
   if (!hasNewTarget && idsOf(next.members) === idsOf(group.members)) return group;
   const groupEpoch = group.groupEpoch + (hasNewTarget ? 1 : 0);
   return {
@@ -86,17 +87,23 @@ export function assignorOf(members: readonly GroupMember[]): AssignorName {
   return members.filter(({ assignor }) => assignor === 'range').length * 2 > members.length ? 'range' : 'uniform';
 }
 
-/** What targets are made of. A static member is known by its instance. */
-function matterOf({ members, topics }: Plan): string {
-  const subscriptions = members.map((member) => [
-    member.instanceId ?? member.memberId,
-    member.instanceId === undefined,
-    member.assignor,
-    [...member.topics].sort(),
-  ]);
-  return JSON.stringify([subscriptions.map((one) => JSON.stringify(one)).sort(), topics]);
+/**
+ * Whether targets are made of the same: topics, members, and what these ask for. A static member is known by its instance.
+ * Each heartbeat asks that finds something new, so what nobody has touched, of thousands of subscriptions, is not gone through.
+ */
+function isSameMatter(one: Plan, other: Plan): boolean {
+  if (one.members.length !== other.members.length || !isDeepStrictEqual(one.topics, other.topics)) return false;
+  const counterparts = new Map(other.members.map((member) => [identityOf(member), member]));
+  return one.members.every((member) => {
+    const counterpart = counterparts.get(identityOf(member));
+    if (counterpart === undefined || counterpart.assignor !== member.assignor) return false;
+    const [topics, others] = [member.topics, counterpart.topics];
+    return topics === others || isDeepStrictEqual([...topics].sort(), [...others].sort());
+  });
 }
 
+/** No id has a slash. */
+const identityOf = ({ memberId, instanceId }: GroupMember) => (instanceId === undefined ? memberId : `/${instanceId}`);
 const idsOf = (members: readonly GroupMember[]) => members.map(({ memberId }) => memberId).join();
 const byMemberId = (one: GroupMember, other: GroupMember) => (one.memberId < other.memberId ? -1 : 1);
 const byTopic = (one: GroupTopic, other: GroupTopic) => (one.topic < other.topic ? -1 : 1);
