@@ -6,7 +6,7 @@
  *
  * | step            | requests                                   | write units                                 | read units       |
  * |-----------------|--------------------------------------------|---------------------------------------------|------------------|
- * | renew a session | UpdateItem, GetItem, at once               | 1                                           | 1                |
+ * | renew a session | UpdateItem, GetItem, at once               | 1 per KB: one up to some 35 topics held     | 1                |
  * | read a group    | Query                                      |                                             | all of it, added |
  * | change a group  | TransactWriteItems                         | 2 + 2 per KB of members + 2 per session     |                  |
  * | hand over       | TransactWriteItems; UpdateItem when no     | 2 + 2 per partition; 1                      |                  |
