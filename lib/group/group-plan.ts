@@ -135,10 +135,10 @@ export function usedGroup(head: GroupHead, nowMs: Timestamp): GroupHead {
 }
 
 /**
- * When somebody must look at the group again: as soon as a session can be over. Who is alone need not look for itself; the
- * next member to come will.
+ * When somebody must look at the group again: as soon as a session can be over, and never before now, since somebody has just
+ * looked. Who is alone need not look for itself; the next member to come will.
  */
 export function nextCheckAt(sessions: readonly MemberSession[], nowMs: Timestamp): Timestamp {
   const latest = nowMs + groupCheckMsMax;
-  return sessions.length < 2 ? latest : Math.min(latest, ...sessions.map(overAt));
+  return sessions.length < 2 ? latest : Math.max(nowMs, Math.min(latest, ...sessions.map(overAt)));
 }

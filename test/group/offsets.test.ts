@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isLogError } from '../../lib/errors.ts';
 import type { GroupId, InstanceId, MemberId } from '../../lib/ids.ts';
 import { parseTopicName } from '../../lib/ids.ts';
-import { groupUsedAgainMsMin, offsetMetadataBytesMax, offsetsRetentionMs } from '../../lib/limits.ts';
+import { groupUsedAgainMsMin, offsetMetadataBytesMax, offsetsRetentionMs, sessionsEndedMax } from '../../lib/limits.ts';
 import type { CommitOffsetsRequest, Groups } from '../../lib/log.ts';
 import { batchOf } from '../log-fixture.ts';
 import { billing, openGroupLog, orders, returns, settle, TestConsumer } from './group-fixture.ts';
@@ -254,6 +254,21 @@ describe('committed offsets', () => {
     expect(await committedIn(groups)).toEqual([]);
     expect(await again.commit(['orders/1', 6])).toEqual(['committed']);
     expect(await committedIn(groups)).toEqual(['orders/1=6']);
+  });
+
+  // One change ends 90 dead members. Until the last of a crowd was ended, nothing counted that the next one committed.
+  test('count from the first member on that comes to a crowd of dead ones', async () => {
+    const { groups, clock } = await openGroupLog({ topics: { orders: 300 } });
+    // A join and what it does as the first heartbeat end twice as many.
+    for (let index = 0; index < 2 * sessionsEndedMax + 5; index++)
+      await new TestConsumer(groups, `dead${index}`).join();
+    clock.nowMs += offsetsRetentionMs + 2 * groupUsedAgainMsMin;
+    const member = await new TestConsumer(groups, 'm1').join();
+    const [held = ''] = member.holds;
+    expect(await member.commit([held, 5])).toEqual(['committed']);
+    expect(await committedIn(groups)).toEqual([`${held}=5`]);
+    await member.leave();
+    expect(await committedIn(groups)).toEqual([`${held}=5`]);
   });
 
   test('of a group that only outsiders use stay while it is used, and what expired stays so', async () => {
