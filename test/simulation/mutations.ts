@@ -224,13 +224,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'leave the heads of a deleted topic behind',
     profile: 'local',
-    edits: [
-      edit(
-        'lib/store/metadata-store-sqlite.ts',
-        "deleteContents: ['heads', 'pages', 'producers']",
-        "deleteContents: ['pages', 'producers']",
-      ),
-    ],
+    edits: [edit('lib/store/metadata-store-sqlite.ts', 'sql.deleteHeads.run(topicId);\n', '')],
   },
   {
     name: 'give a producer id twice',
@@ -482,8 +476,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       edit(
         'lib/store/metadata-store-sqlite.ts',
-        'statement.run(topicId);\n        heads.clear();\n',
-        'statement.run(topicId);\n',
+        'sql.deleteHeads.run(topicId);\n        heads.clear();\n',
+        'sql.deleteHeads.run(topicId);\n',
       ),
     ],
   },
