@@ -151,10 +151,15 @@ export class Sharer extends Client {
           for (const { topic, partition } of partitions) done.delete(`${topic}/${partition}`);
         },
       });
-      const handOut = (record: ConsumedRecord) => this.#handOut(record, sessions);
+      // What lies before it in its partition is done.
+      const handOut = (record: ConsumedRecord) => {
+        const { topic, partition, offset } = record;
+        done.set(`${topic}/${partition}`, { topic: topic as TopicName, partition, offset });
+        return this.#handOut(record, sessions);
+      };
       let isInOrder = hasHandlers.happens(0.3)
-        ? await this.#handle(process, consumer, handOut, done)
-        : await this.#read(process, consumer, handOut, done);
+        ? await this.#handle(process, consumer, handOut)
+        : await this.#read(process, consumer, handOut);
       // Whoever is dead closes nothing. A last commit that fails is told here once more.
       if (!process.isDead) {
         await millrace.close().catch((error) => {
@@ -175,16 +180,14 @@ export class Sharer extends Client {
     }
   }
 
-  /** Resolves true when it has left in order. Notes in `done` what of it is done, which the last record at hand may not be. */
-  async #read(process: Process, consumer: GroupConsumer, handOut: HandOut, done: Map<string, Done>): Promise<boolean> {
+  /** Resolves true when it has left in order. */
+  async #read(process: Process, consumer: GroupConsumer, handOut: HandOut): Promise<boolean> {
     const { chance, deps } = this;
     const { clock } = deps;
     // By hand: leaving a loop would leave the group, which the dead do not.
     const records = consumer[Symbol.asyncIterator]();
     try {
       for (let next = await records.next(); !next.done; next = await records.next()) {
-        const { topic, partition, offset } = next.value;
-        done.set(`${topic}/${partition}`, { topic: topic as TopicName, partition, offset });
         const poll = handOut(next.value);
         if (chance.happens(0.05)) await clock.sleep(chance.fraction() * deps.workload.thinkMs);
         if (chance.happens(0.005)) await clock.sleep(deps.workload.hangMs);
@@ -205,12 +208,7 @@ export class Sharer extends Client {
   }
 
   /** As `#read`, with several at hand at once, of which one fails now and then. */
-  async #handle(
-    process: Process,
-    consumer: GroupConsumer,
-    handOut: HandOut,
-    done: Map<string, Done>,
-  ): Promise<boolean> {
+  async #handle(process: Process, consumer: GroupConsumer, handOut: HandOut): Promise<boolean> {
     const { chance, deps } = this;
     const failure = new Error('a handler failed');
     const death = Promise.withResolvers<'died'>();
@@ -225,8 +223,6 @@ export class Sharer extends Client {
       if (process.isDead) await new Promise(() => {});
       if (chance.happens(0.02)) throw failure;
       atHand.delete(poll);
-      const { topic, partition, offset } = record;
-      done.set(`${topic}/${partition}`, { topic: topic as TopicName, partition, offset });
     };
     const ended = await Promise.race([
       death.promise,

@@ -11,7 +11,7 @@ const seedCount = 200;
 /** Seeds that found something when they were run first. Changes of the simulation make others of them; they cost little. */
 const foundBefore: Readonly<Record<Profile, readonly number[]>> = {
   local: [1433, 9965],
-  aws: [2331, 4371, 4870, 5657, 8022, 8319, 9945],
+  aws: [1429, 2331, 4371, 4870, 5657, 8022, 8319, 9945],
 };
 
 describe.each<Profile>(['local', 'aws'])('the log, simulated on the %s stores', (profile) => {
