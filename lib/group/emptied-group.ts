@@ -5,7 +5,6 @@ import type { SeenGroup } from '../store/group-store.ts';
 import { type GroupDeps, untilDone } from './group-deps.ts';
 import { nextCheckAt, nextGroup, withoutExpired } from './group-plan.ts';
 import { topicsOfMembers } from './group-topics.ts';
-import { isOver } from './reconcile.ts';
 import { endedSessions } from './settle.ts';
 
 /** The group as it is then; undefined when there is none. */
@@ -21,8 +20,7 @@ export async function emptiedGroup(deps: GroupDeps, groupId: GroupId): Promise<S
       const members = seen.group.members.filter(({ memberId }) => !over.has(memberId));
       const topics = await topicsOfMembers(deps.topics, seen.group, members);
       const left = seen.sessions.filter(({ memberId }) => !over.has(memberId));
-      const isDead = seen.sessions.every((session) => isOver(session, nowMs));
-      const before = isDead ? withoutExpired(seen.group, nowMs) : seen.group;
+      const before = withoutExpired(seen.group, seen.sessions, nowMs);
       const group = { ...nextGroup(before, members, topics, nowMs), checkAt: nextCheckAt(left, nowMs) };
       const change = { group, seenVersion: seen.group.version, puts: [], removes: [...over.values()] };
       if ((await groupStore.changeGroup(change)) === 'conflict') return undefined;

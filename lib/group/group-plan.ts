@@ -9,7 +9,7 @@ import type { AssignorName, Group, GroupHead, GroupMember, GroupTopic, MemberSes
 import { assignRange } from './assign-range.ts';
 import { assignUniform } from './assign-uniform.ts';
 import type { Assignor } from './assignor.ts';
-import { overAt } from './reconcile.ts';
+import { isOver, overAt } from './reconcile.ts';
 
 export const assignors: Readonly<Record<AssignorName, Assignor>> = { uniform: assignUniform, range: assignRange };
 
@@ -118,18 +118,18 @@ export function areOffsetsExpired({ emptySince, checkAt }: GroupHead, nowMs: Tim
 }
 
 /**
- * The group as those find it who come when nobody lives in it: what has expired does not come back with them. Only they may
+ * The group as those find it who come: when nobody lives in it, what has expired does not come back with them. Only they may
  * say so. A member that stays keeps its partitions at the epochs they were given at, and its commits are of those.
  */
-export function withoutExpired<G extends GroupHead>(group: G, nowMs: Timestamp): G {
-  if (!areOffsetsExpired(group, nowMs)) return group;
+export function withoutExpired<G extends GroupHead>(group: G, sessions: readonly MemberSession[], nowMs: Timestamp): G {
+  if (!areOffsetsExpired(group, nowMs) || !sessions.every((session) => isOver(session, nowMs))) return group;
   const offsetsFromEpoch = group.groupEpoch + 1;
   return { ...group, groupEpoch: offsetsFromEpoch, offsetsFromEpoch };
 }
 
 /** The empty group as a commit leaves it that comes from no member; the group itself when that need not be written. */
 export function usedGroup(head: GroupHead, nowMs: Timestamp): GroupHead {
-  const used = withoutExpired(head, nowMs);
+  const used = withoutExpired(head, [], nowMs);
   if (used === head && nowMs - (head.emptySince ?? 0) < groupUsedAgainMsMin) return head;
   return { ...used, version: head.version + 1, emptySince: nowMs };
 }

@@ -42,8 +42,7 @@ export function createMembership(deps: GroupDeps): Pick<Groups, 'join' | 'leave'
       ];
       const topics = await topicsOfMembers(deps.topics, group, members);
       const left = sessions.filter((one) => one.memberId !== memberId && !over.has(one.memberId));
-      const isDead = sessions.every((one) => isOver(one, nowMs));
-      const changed = nextGroup(isDead ? withoutExpired(group, nowMs) : group, members, topics, nowMs);
+      const changed = nextGroup(withoutExpired(group, sessions, nowMs), members, topics, nowMs);
       const seenVersion = sessionOf(memberId)?.version;
       const versionBefore = seenVersion ?? firstVersion(deps.randomBytes);
       const session = newSession(request, memberId, changed.groupEpoch, versionBefore, nowMs);
