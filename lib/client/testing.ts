@@ -27,7 +27,6 @@ import { createApp } from '../api/app.ts';
 import { systemClock } from '../clock.ts';
 import { isLogError, type LogError } from '../errors.ts';
 import type { GroupId } from '../ids.ts';
-import { groupsPageMax } from '../limits.ts';
 import type { Log } from '../log.ts';
 import { openEmbeddedLog } from '../server/embedded.ts';
 import type { ConsumedRecord } from './consumed-record.ts';
@@ -152,7 +151,7 @@ class OpenTestLog extends Millrace implements TestLog {
     this.#failures.length = 0;
     const { admin } = this.#behind;
     for await (const { topic } of admin.listTopics()) await admin.deleteTopic(topic);
-    for (const { groupId } of await this.#log.groups.list({ limit: groupsPageMax })) await this.#deleteGroup(groupId);
+    for await (const { groupId } of admin.listGroups()) await this.#deleteGroup(groupId as GroupId);
     for (const [topic, partitions] of Object.entries(this.#topics)) await admin.createTopic(topic, { partitions });
   }
 
