@@ -2,14 +2,7 @@
 
 import { isLogError } from '../errors.ts';
 import type { TopicSummary } from '../log.ts';
-import {
-  callJson,
-  requestTimeoutMs,
-  requestTimeoutMsMin,
-  retryDelayMs,
-  topicPath,
-  withoutEffect,
-} from './api-calls.ts';
+import { callJson, requestTimeoutMs, requestTimeoutMsMin, retryDelayMs, topicPath } from './api-calls.ts';
 import type { ClientDeps } from './client-deps.ts';
 
 /** A topic that grew is noticed after this. */
@@ -53,7 +46,7 @@ export class TopicReader {
         // That the topic is missing will not pass by waiting.
         if (!isLogError(error) || isLogError(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
         const delayMs = retryDelayMs(attempt, error, randomBytes);
-        if (!error.retriable || clock.nowMs() + delayMs >= deadlineMs) throw withoutEffect(error);
+        if (!error.retriable || clock.nowMs() + delayMs >= deadlineMs) throw error;
         await clock.sleep(delayMs);
       }
     }

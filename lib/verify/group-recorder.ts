@@ -176,8 +176,11 @@ export class GroupRecorder {
       const described = {
         isStable: state === 'STABLE',
         members: members.map(({ memberId, state: memberState, topics, assignment, targetAssignment }) => ({
-          ...{ memberId, topics, isAway: memberState === 'AWAY' },
-          ...{ has: placesOf(assignment), shallHave: placesOf(targetAssignment) },
+          memberId,
+          topics,
+          isAway: memberState === 'AWAY',
+          has: placesOf(assignment),
+          shallHave: placesOf(targetAssignment),
         })),
       };
       return [{ kind: 'ok', groups: [groupId], described }];
