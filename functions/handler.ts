@@ -13,7 +13,7 @@ import { problemAnswer, problemOf } from '../lib/api/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { OpenLog } from '../lib/create-log.ts';
 import { type Effect, LogError } from '../lib/errors.ts';
-import { eventStreamContentType, parsePartitions, partitionsHeader } from '../lib/wire.ts';
+import { eventStreamContentType, isFetch, parsePartitions, partitionsHeader } from '../lib/wire.ts';
 import { collectEvents } from './event-stream.ts';
 import { type Answer, type EventRequest, encodeAnswer, formOf, isText, parseRequest } from './events.ts';
 import { type AnswerForm, fetchBytesMax, fitAnswer, fitHeaders, requestBytesMax } from './fit-answer.ts';
@@ -189,8 +189,7 @@ function requestOf({ method, target, headers }: EventRequest, signal: AbortSigna
 }
 
 function isRead({ method, target }: EventRequest): boolean {
-  // Topics and groups may be called `fetch` as well.
-  return method === 'GET' || method === 'HEAD' || /^\/v1\/topics\/[^/]+\/fetch(\?|$)/.test(target);
+  return method === 'GET' || method === 'HEAD' || isFetch(method, target);
 }
 
 /** Gives the bytes sent. */

@@ -15,6 +15,14 @@ export const problemContentType = 'application/problem+json';
 /** Answers with record batches carry each partition's watermarks here, since frames hold only batches. */
 export const partitionsHeader = 'millrace-partitions';
 
+/**
+ * A fetch of many partitions is a POST for the sake of its body: it has no effect. Topics and groups may be called `fetch` as
+ * well. `target`: path with or without a query.
+ */
+export function isFetch(method: string | undefined, target: string | undefined = ''): boolean {
+  return method === 'POST' && /^\/v1\/topics\/[^/]+\/fetch(\?|$)/.test(target);
+}
+
 // ---- frames
 
 /**

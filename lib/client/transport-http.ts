@@ -7,10 +7,10 @@ import http from 'node:http';
 import https from 'node:https';
 import { LogError } from '../errors.ts';
 import { KiB, MiB, requestBytesMax } from '../limits.ts';
+import { isFetch } from '../wire.ts';
 import { connectionError } from './connection-error.ts';
 import {
   formatQuery,
-  isFetch,
   makeTransport,
   type Transport,
   type TransportRequest,
@@ -48,7 +48,8 @@ export function httpTransport(options: HttpTransportOptions): Transport {
         protocol: base.protocol,
         hostname: base.hostname.replace(/^\[(.*)\]$/, '$1'),
         port: base.port,
-        agent: isFetch(request) ? agents.ofFetches : agents.ofTheRest,
+        // A fetch may wait for records, and must not keep others waiting: who is heard of too late loses its partitions.
+        agent: isFetch(request.method, request.path) ? agents.ofFetches : agents.ofTheRest,
         maxHeaderSize: answerHeaderBytesMax,
         method: request.method,
         path: prefix + request.path + formatQuery(request.query),

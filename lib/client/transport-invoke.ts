@@ -5,11 +5,11 @@
 
 import type { Clock } from '../clock.ts';
 import { LogError } from '../errors.ts';
+import { isFetch } from '../wire.ts';
 import { withinDeadline } from './deadline.ts';
 import { functionError, rejectedInvoke } from './invoke-errors.ts';
 import { missingPeer } from './missing-peer.ts';
 import {
-  isFetch,
   lambdaLimits,
   makeTransport,
   type Transport,
@@ -66,7 +66,7 @@ export function invokeTransport(options: InvokeOptions, clock: Clock): Transport
     const timedOut = () =>
       new LogError('REQUEST_TIMED_OUT', `function ${name} did not answer within ${request.timeoutMs} ms`);
     return withinDeadline(clock, request, timedOut, async (abortSignal) => {
-      const use = isFetch(request) ? 'fetches' : 'rest';
+      const use = isFetch(request.method, request.path) ? 'fetches' : 'rest';
       opened[use] ??= openClient(options);
       const { client, InvokeCommand } = await opened[use];
       const command = new InvokeCommand({ FunctionName: name, Payload: encodeRequest(request) });

@@ -88,11 +88,6 @@ export function wrapTransport(inner: Transport, send: Send, limits = inner.limit
   return makeTransport(inner.endpoint, send, () => inner.close(), limits);
 }
 
-/** Such a request may wait for records, and must not keep others waiting: what is heard of too late loses its partitions. */
-export function isFetch({ method, path }: TransportRequest): boolean {
-  return method === 'POST' && path.endsWith('/fetch');
-}
-
 /** With its question mark, or nothing. A space is `%20`: what signs and checks a query does not know of `+`. */
 export function formatQuery(query: Readonly<Record<string, string>> = {}): string {
   const pairs = Object.entries(query).map((pair) => pair.map(encodeURIComponent).join('='));

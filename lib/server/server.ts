@@ -20,6 +20,7 @@ import {
   requestsInFlightMax,
 } from '../limits.ts';
 import type { Log } from '../log.ts';
+import { isFetch } from '../wire.ts';
 import { byteLengthOf, IncomingRequest, send } from './exchange.ts';
 import { RequestsInFlight } from './in-flight.ts';
 import { type Logger, silentLogger } from './logger.ts';
@@ -81,8 +82,7 @@ const healthPath = '/v1/health';
 /** An answer up to this size is sent even when those that wait take all the room; so is the usual piece of an event stream. */
 const answerBytesSmall = 256 * KiB;
 
-const onlyReads = ({ method, url }: IncomingMessage) =>
-  method === 'GET' || (method === 'POST' && url?.endsWith('/fetch') === true);
+const onlyReads = ({ method, url }: IncomingMessage) => method === 'GET' || isFetch(method, url);
 
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { port, host = '127.0.0.1', logger = silentLogger, closeMsMax = 10_000 } = options;
