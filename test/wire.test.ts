@@ -6,6 +6,7 @@ import {
   encodeFrames,
   errorToProblem,
   formatPartitions,
+  isFetch,
   type PartitionEntry,
   parsePartitions,
   problemToError,
@@ -74,4 +75,16 @@ describe('problems', () => {
   ])('%j with status %i is understood as %s', (problem, status, code, effect, retriable) => {
     expect(problemToError(problem, status)).toMatchObject({ code, effect, retriable });
   });
+});
+
+it.each([
+  ['POST', '/v1/topics/orders/fetch', true],
+  ['POST', '/v1/topics/fetch/fetch?x=1', true],
+  ['DELETE', '/v1/topics/fetch', false],
+  ['PATCH', '/v1/topics/fetch', false],
+  ['POST', '/v1/topics/fetch/records', false],
+  ['POST', '/v1/groups/fetch/offsets', false],
+  [undefined, undefined, false],
+])('%s %s is a fetch: %s', (method, target, isOne) => {
+  expect(isFetch(method, target)).toBe(isOne);
 });
